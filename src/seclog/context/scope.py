@@ -1,0 +1,139 @@
+"""The scope: one request or one job, held in one ContextVar, filled only when an event needs it.
+
+Why a mutable holder: thread pools and asgiref run code in a *copy* of the context, so a value set there is lost,
+while a change to an object that the copy points to is seen by everyone (research/hooks.md §6).
+"""
+
+import time
+from contextvars import ContextVar, Token
+
+import msgspec
+
+
+class Context(msgspec.Struct, omit_defaults=True, rename={
+    "user_id": "user.id",
+    "user_name": "user.name",
+    "address": "client.address",
+    "peer": "seclog.client.peer",
+    "forwarded": "seclog.client.forwarded",
+    "user_agent": "user_agent.original",
+    "method": "http.request.method",
+    "route": "http.route",
+    "path": "url.path",
+    "status": "http.response.status_code",
+    "request_id": "seclog.request.id",
+    "session": "seclog.session.id_hash",
+    "duration_ms": "seclog.duration_ms",
+    "actor": "seclog.actor",
+}):
+    """Who and where, by the names it has in an entry. What is unknown is left out.
+
+    Args:
+        user_id: the acting user's id as text.
+        user_name: the acting user's login name.
+        address: the client's address, parsed and resolved behind trusted proxies.
+        peer: the address that opened the connection, when a proxy stands between.
+        forwarded: the forwarding header as received, when a proxy stands between.
+        user_agent: the user agent as received.
+        method: the HTTP method.
+        route: the route's template, such as `orders/<int:pk>/`.
+        path: the path, without the query.
+        status: the response's status code, once it is known.
+        request_id: the inbound request id if well formed, else a new one.
+        trace_id: W3C trace id, 32 hex digits.
+        span_id: W3C span id, 16 hex digits.
+        session: a keyed hash of the session's key; never the key.
+        duration_ms: milliseconds since the request began.
+        actor: who works outside a request, such as `cron:cleanup`.
+    """
+
+    user_id: str | None = None
+    user_name: str | None = None
+    address: str | None = None
+    peer: str | None = None
+    forwarded: str | None = None
+    user_agent: str | None = None
+    method: str | None = None
+    route: str | None = None
+    path: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    session: str | None = None
+    duration_ms: float | None = None
+    actor: str | None = None
+
+
+class Scope:
+    """One request or job. Adapters subclass it and override `fill`; creating one must cost next to nothing."""
+
+    __slots__ = ("_context", "recorded", "started_ns")
+
+    def __init__(self, started_ns: int | None = None) -> None:
+        self._context: Context | None = None
+        self.started_ns = started_ns
+        self.recorded: set[str] | None = None
+        """The event types recorded in this scope so far (adapters avoid telling the same thing twice)."""
+
+    @property
+    def context(self) -> Context:
+        """The context, made when first asked for."""
+        if self._context is None:
+            self._context = Context()
+        return self._context
+
+    def fill(self) -> None:
+        """Write what is known now into `self.context`. Called for every event of the scope; must not raise."""
+
+    def fields(self) -> dict[str, object]:
+        """Return the context's known fields by their names in an entry."""
+        self.fill()
+        context = self.context
+        if self.started_ns is not None:
+            context.duration_ms = (time.perf_counter_ns() - self.started_ns) // 10_000 / 100
+        fields: dict[str, object] = msgspec.to_builtins(context)
+        return fields
+
+    def bind_user(self, user_id: object, user_name: object = None) -> None:
+        """Say who the acting user is from here on."""
+        self.context.user_id = None if user_id is None else str(user_id)
+        self.context.user_name = None if user_name is None else str(user_name)
+
+
+class JobScope(Scope):
+    """Work under a named actor: a command, a cron job, a task. Inside a request it adds to that request's context."""
+
+    __slots__ = ("parent",)
+
+    def __init__(self, actor: str, parent: Scope | None = None) -> None:
+        super().__init__()
+        self.parent = parent
+        self.context.actor = actor
+
+    def fields(self) -> dict[str, object]:
+        """Return the parent's fields under our own; the actor stands in for the user where there is none."""
+        fields = {**(self.parent.fields() if self.parent is not None else {}), **super().fields()}
+        fields.setdefault("user.id", self.context.actor)
+        return fields
+
+
+_CURRENT: ContextVar[Scope | None] = ContextVar("seclog_scope", default=None)
+
+
+def current() -> Scope | None:
+    """Return the scope of the running request or job, or None outside of one."""
+    return _CURRENT.get()
+
+
+def enter(scope: Scope | None) -> Token[Scope | None]:
+    """Make a scope the current one; give the token to `leave`."""
+    return _CURRENT.set(scope)
+
+
+def leave(token: Token[Scope | None]) -> None:
+    """Return to the scope before. A token from another context (a generator closed elsewhere) is let go silently."""
+    try:
+        _CURRENT.reset(token)
+    except ValueError:
+        _CURRENT.set(None)

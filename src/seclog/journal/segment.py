@@ -1,0 +1,107 @@
+"""A segment: one append-only file that one process writes, and that only its writer's death closes.
+
+Opened with O_APPEND | O_EXCL, mode 0600, held with flock: who gets the lock knows that the writer is gone. A shared
+file would be torn by a killed worker, a shared lock would serialise workers (research/integrity.md §1).
+"""
+
+import errno
+import fcntl
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from seclog.journal.line import first_link, seal_line
+
+SUFFIX: Final = ".jsonl"
+UNBORN_PREFIX: Final = "."
+"""A segment is made under a hidden name and renamed once it is locked: nobody can mistake it for a dead one."""
+
+SEGMENT_ID = re.compile(r"\d{8}T\d{6}Z-\d{1,10}-[0-9a-f]{8}")
+
+
+def new_segment_id(now_ns: int) -> str:
+    """Return `<UTC start>-<pid>-<random>`, the stem of the segment's file name."""
+    start = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
+    return f"{start:%Y%m%dT%H%M%SZ}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+class Segment:
+    """The open segment of this process. Not safe from several threads: the journal holds its lock around it.
+
+    Args:
+        folder: `journal/<host>`; must exist.
+        segment_id: see `new_segment_id`.
+
+    Raises:
+        OSError: the file cannot be made or locked.
+    """
+
+    def __init__(self, folder: Path, segment_id: str) -> None:
+        self.id = segment_id
+        self.path = folder / (segment_id + SUFFIX)
+        self.count = 0
+        self.size = 0
+        self.head = first_link(segment_id)
+        unborn = folder / (UNBORN_PREFIX + segment_id + SUFFIX)
+        self._fd = os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unborn.rename(self.path)
+        except OSError:
+            os.close(self._fd)
+            unborn.unlink(missing_ok=True)
+            raise
+
+    def append(self, body: bytes) -> None:
+        """Write one line: complete, or not at all.
+
+        Raises:
+            OSError: nothing was written (after a short write the file is cut back to its last whole line).
+        """
+        line, head = seal_line(body, self.count + 1, self.head)
+        written = 0
+        try:
+            written = os.write(self._fd, line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, f"short write: {written} of {len(line)} bytes", str(self.path))
+        except OSError:
+            if written:
+                os.ftruncate(self._fd, self.size)
+            raise
+        self.count += 1
+        self.size += len(line)
+        self.head = head
+
+    def sync(self) -> None:
+        """Bring what was written to the disk.
+
+        Raises:
+            OSError: the state of the file is unknown from here on; never write to it again.
+        """
+        os.fdatasync(self._fd)
+
+    def is_in_place(self) -> bool:
+        """Tell whether the file still stands under its name with the size we gave it."""
+        try:
+            there = os.stat(self.path)
+            mine = os.fstat(self._fd)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) and mine.st_size == self.size
+
+    def close(self) -> None:
+        """Give the file and its lock back. Safe to call twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries (new and renamed files) to the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
