@@ -74,7 +74,9 @@ class Installation:
         """Called by the journal with every new segment, so after every fork too: a child has no thread yet."""
         assert self.journal is not None
         if self._background is None or self._background.pid != os.getpid():
-            self._background = Background(self.journal, self._make_watch, self.settings.watch.interval_seconds)
+            self._background = Background(
+                self.journal, self._make_watch, self.settings.watch.interval_seconds, self.recorder.complain
+            )
             self._background.start()
 
     def _make_watch(self) -> "Watch | None":
@@ -103,16 +105,23 @@ class Installation:
 class Background(threading.Thread):
     """One daemon thread a process: the journal's pulse, and the watch if this process is elected."""
 
-    def __init__(self, journal: Journal, make_watch: "Callable[[], Watch | None]", interval_seconds: float) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        make_watch: "Callable[[], Watch | None]",
+        interval_seconds: float,
+        complain: Callable[[str, BaseException], None],
+    ) -> None:
         super().__init__(name="seclog", daemon=True)
         self.pid = os.getpid()
         self._journal = journal
         self._make_watch = make_watch
         self._interval = interval_seconds
+        self._complain = complain
         self._wake = threading.Event()
 
     def run(self) -> None:
-        """Pulse and watch until stopped. An error is logged, and the next round tries again."""
+        """Pulse and watch until stopped. An error is counted and logged, and the next round tries again."""
         watch: Watch | None = None
         while not self._wake.wait(self._interval):
             try:
@@ -120,8 +129,8 @@ class Background(threading.Thread):
                 watch = watch or self._make_watch()
                 if watch is not None:
                     watch.tick()
-            except Exception:
-                internal_log.exception("seclog: the watch failed and will try again")
+            except Exception as error:  # noqa: BLE001 - counted and logged by `complain`
+                self._complain("the watch", error)
         if watch is not None:
             watch.close()
 
@@ -137,7 +146,7 @@ class _NowhereYet:
 
     redacted = 0
 
-    def append(self, body: bytes) -> bool:
+    def append(self, body: bytes, *, keep: bool = True) -> bool:
         raise RuntimeError("the recorder has no sink yet")
 
 

@@ -37,7 +37,7 @@ class LoggerSink:
         self.redacted = 0
         self._logger = logging.getLogger(LOGGER_NAME)
 
-    def append(self, body: bytes) -> bool:
+    def append(self, body: bytes, *, keep: bool = True) -> bool:
         """Log an entry and return whether the logger is enabled for it."""
         text = body.decode("ascii") + "}"
         level = _LEVELS.get(_severity_of(text), logging.INFO)

@@ -38,7 +38,7 @@ class EntrySink(Protocol):
 
     redacted: int
 
-    def append(self, body: bytes) -> bool:
+    def append(self, body: bytes, *, keep: bool = True) -> bool:
         """Write an entry (an encoded object without its closing brace). Return whether it is written."""
 
 
@@ -73,24 +73,25 @@ class Recorder:
         self._complain_at = 0.0
         self._new_ids()
 
-    def record(self, event: Event, scope: Scope | None = None) -> str | None:
+    def record(self, event: Event, scope: Scope | None = None, *, keep: bool = True) -> str | None:
         """Record an event and return its id; or None when it could not be written, which is counted and told.
 
         Args:
             event: what happened.
             scope: who and where; None takes the current request's or job's.
+            keep: whether to keep the entry in memory while the disk refuses it; False if the caller tries again.
 
         Raises:
             NotRecordedError: only with `on_failure="block"`.
         """
         try:
-            return self._record(event, scope or current())
+            return self._record(event, scope or current(), keep)
         except NotRecordedError:
             raise
         except Exception as error:  # noqa: BLE001 - the app must never notice
             return self._record_remains(event, error)
 
-    def _record(self, event: Event, scope: Scope | None) -> str | None:
+    def _record(self, event: Event, scope: Scope | None, keep: bool) -> str | None:
         head, title = self._head_of(event)
         fields: dict[str, object] = {"message": event.message or title}
         if event.reason is not None:
@@ -112,7 +113,7 @@ class Recorder:
         body = encode_object(head % (_timestamp(now), event_id.encode("ascii", "replace")), clean)
 
         self.sink.redacted += masked
-        written = self.sink.append(body)
+        written = self.sink.append(body, keep=keep)
         if self._mirror is not None:
             self._mirror(body)
         return event_id if written else None

@@ -21,7 +21,7 @@ class MemorySink:
         self.entries: list[dict[str, object]] = []
         self.redacted = 0
 
-    def append(self, body: bytes) -> bool:
+    def append(self, body: bytes, *, keep: bool = True) -> bool:
         """Decode and keep an entry."""
         self.entries.append(json.loads(body + b"}"))
         return True

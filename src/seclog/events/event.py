@@ -2,14 +2,12 @@
 
 import msgspec
 
-from seclog.events.types import EventType
-
 
 class Event(msgspec.Struct, kw_only=True):
     """What happened.
 
     Args:
-        type: the event type. A name outside the catalogue is recorded and marked, never lost.
+        type: the event type, an `EventType`. A name outside the catalogue is recorded and marked, never lost.
         outcome: "success", "failure" or "unknown"; None takes the catalogue's default.
         severity: "informational" to "critical"; None takes the catalogue's default.
         message: one sentence for a person; None takes the type's name in words.
@@ -18,7 +16,7 @@ class Event(msgspec.Struct, kw_only=True):
         id: a given event id, for derived events that must not be recorded twice; None makes a new one.
     """
 
-    type: EventType | str
+    type: str
     outcome: str | None = None
     severity: str | None = None
     message: str | None = None

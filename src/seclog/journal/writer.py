@@ -108,8 +108,12 @@ class Journal:
 
     # ── appending ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def append(self, body: bytes) -> bool:
+    def append(self, body: bytes, *, keep: bool = True) -> bool:
         """Write an entry and return True; or False, when it waits in memory or was dropped, which is counted.
+
+        Args:
+            body: an encoded object without its closing brace.
+            keep: whether to keep an entry that cannot be written; False for callers that will try again themselves.
 
         Raises:
             NotRecordedError: it is not on disk, and `on_failure` is "block".
@@ -120,16 +124,16 @@ class Journal:
                 return True
             self._busy = True
             try:
-                written = self._append(body)
+                written = self._append(body, keep)
                 while self._inner:
-                    self._append(self._inner.popleft())
+                    self._append(self._inner.popleft(), True)
             finally:
                 self._busy = False
         if not written and self._block:
             raise NotRecordedError(f"the entry is not on disk: {_words(self._failure)}")
         return written
 
-    def _append(self, body: bytes) -> bool:
+    def _append(self, body: bytes, keep: bool) -> bool:
         try:
             segment = self._ready_segment()
             if self._backlog:
@@ -138,7 +142,7 @@ class Journal:
             if self._sync:
                 segment.sync()
         except OSError as error:
-            return self._append_elsewhere(body, error)
+            return self._append_elsewhere(body, error, keep)
         self.recorded += 1
         if self._failure is not None:
             self._tell_recovery(segment)
@@ -153,7 +157,7 @@ class Journal:
             return self._open()
         return segment
 
-    def _append_elsewhere(self, body: bytes, error: OSError) -> bool:
+    def _append_elsewhere(self, body: bytes, error: OSError, keep: bool) -> bool:
         """The segment refused. A new one may not: an error of one file, or a second directory. Else keep or drop."""
         self._failure = error
         segment = self._segment
@@ -176,7 +180,7 @@ class Journal:
                 return True
         if self._block:
             self.dropped["refused"] += 1
-        else:
+        elif keep:
             self._keep(body)
         return False
 

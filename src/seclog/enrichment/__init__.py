@@ -1,0 +1,1 @@
+"""What is learned from raw material, by the watch only: never in a request."""

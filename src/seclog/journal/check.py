@@ -1,0 +1,107 @@
+"""Checking a journal on disk: reads the files, lets `verify` judge each, and looks at how the segments fit together."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from seclog.errors import NotAJournalError
+from seclog.journal.line import MAX_LINE
+from seclog.journal.reader import check_start, find_segments, is_live
+from seclog.journal.verify import SegmentReport, verify_segment
+
+_RETIRED = re.compile(rb'"seclog\.retired\.id":"([0-9TZa-f-]{1,64})"')
+
+Verdict = Literal["OK", "BROKEN", "TRUNCATED"]
+
+
+class FileReport(msgspec.Struct, frozen=True):
+    """One segment's report and where it lies."""
+
+    path: Path
+    segment: SegmentReport
+    retired: tuple[str, ...] = ()
+    """Segments that an entry of this one says were retired."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """OK; BROKEN: changed after it was written; TRUNCATED: ends within an entry, and its writer is gone."""
+        if self.segment.problem is not None:
+            return "BROKEN"
+        return "TRUNCATED" if self.segment.torn else "OK"
+
+
+class JournalReport(msgspec.Struct, frozen=True):
+    """The whole journal's report."""
+
+    files: tuple[FileReport, ...]
+    missing: tuple[str, ...]
+    """Segments that others name as the one before them, that are not there, and that no entry says were retired."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of all files; a missing segment is a break."""
+        verdicts = {file.verdict for file in self.files}
+        return "BROKEN" if "BROKEN" in verdicts or self.missing else "TRUNCATED" if "TRUNCATED" in verdicts else "OK"
+
+    @property
+    def entries(self) -> int:
+        """Entries that verify."""
+        return sum(file.segment.entries for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes looked at."""
+        return sum(file.segment.size for file in self.files)
+
+
+def check_file(path: Path) -> FileReport:
+    """Verify one segment.
+
+    Raises:
+        NotAJournalError: the file is not a segment; one sentence that says what it is.
+    """
+    try:
+        with path.open("rb") as file:
+            live = is_live(file.fileno())
+            data = file.read()
+    except OSError as error:
+        raise NotAJournalError(f"{path}: cannot be read: {error.strerror}") from None
+    check_start(path, data[:MAX_LINE])
+    retired = tuple(match.decode() for match in _RETIRED.findall(data))
+    return FileReport(path, verify_segment(path.stem, data, live=live), retired)
+
+
+def check_journal(path: Path, progress: Callable[[int, int], object] | None = None) -> JournalReport:
+    """Verify all segments under a path.
+
+    Args:
+        path: see `find_segments`.
+        progress: called with (bytes done, bytes in all) after each segment.
+
+    Raises:
+        NotAJournalError: there is no journal, or a file in it is not a segment.
+    """
+    paths = find_segments(path)
+    total = sum(item.stat().st_size for item in paths)
+    done = 0
+    files = []
+    for item in paths:
+        report = check_file(item)
+        files.append(report)
+        done += report.segment.size
+        if progress is not None:
+            progress(done, total)
+    return JournalReport(tuple(files), tuple(_missing(files)) if path.is_dir() else ())
+
+
+def _missing(files: list[FileReport]) -> Iterator[str]:
+    """Name predecessors that are gone, unless the journal itself says that they were retired."""
+    there = {file.segment.id for file in files} | {retired for file in files for retired in file.retired}
+    for file in files:
+        first: dict[str, Any] = file.segment.first
+        previous = first.get("seclog.segment.previous.id")
+        if isinstance(previous, str) and previous not in there:
+            yield previous
