@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from seclog.assembly import Installation
 from seclog.context import JobScope, current, enter, leave
+from seclog.errors import NotRecordedError
 from seclog.events.event import Event
 from seclog.events.fields import native_field
 from seclog.events.types import EventType
@@ -64,7 +65,21 @@ def record(event: Event) -> str | None:
             _said_unconfigured = True
             internal_log.warning("seclog: an event was emitted before seclog.configure(): it is not recorded")
         return None
-    return _installed.recorder.record(event)
+    try:
+        return _installed.recorder.record(event)
+    except NotRecordedError:
+        scope = current()
+        if scope is not None:
+            scope.not_recorded()  # whoever catches the error on its way: the request is refused
+        raise
+
+
+def _record_of_app(event: Event) -> str | None:
+    """Record an event that the app's own code tells: who acts is worth a look-up then."""
+    scope = current()
+    if scope is not None:
+        scope.resolve_user()
+    return record(event)
 
 
 def named(fields: Mapping[str, object]) -> dict[str, object]:
@@ -103,7 +118,7 @@ def emit(
     Returns:
         The event's id, or None if it could not be written.
     """
-    return record(
+    return _record_of_app(
         Event(
             type=event_type, outcome=outcome, severity=severity, message=message, reason=reason, fields=named(fields)
         )
@@ -161,11 +176,15 @@ def bind_user(user_id: object, user_name: object = None) -> None:
 @contextmanager
 def actor(name: str) -> Iterator[None]:
     """Name who works outside a request: `with actor("cron:cleanup"): …` in commands, tasks and jobs."""
-    token = enter(JobScope(name, parent=current()))
+    parent = current()
+    scope = JobScope(name, parent)
+    token = enter(scope)
     try:
         yield
     finally:
         leave(token)
+        if parent is not None:
+            parent.recorded += tuple(kind for kind in scope.recorded if kind not in parent.recorded)
 
 
 # ── data, admin actions, changes ─────────────────────────────────────────────────────────────────────────────────
@@ -195,7 +214,7 @@ def sensitive(
     def tell(kwargs: dict[str, Any], result: object, error: BaseException | None) -> None:
         if error is None and _succeeded(result):
             fields = {"seclog.target.type": resource, "seclog.count": _count(count, result), **_target(kwargs, id_kwarg)}
-            record(Event(type=_SENSITIVE[action], fields=fields))
+            _record_of_app(Event(type=_SENSITIVE[action], fields=fields))
 
     return _decorator(tell)
 
@@ -214,7 +233,7 @@ def export(
     def tell(kwargs: dict[str, Any], result: object, error: BaseException | None) -> None:
         if error is None and _succeeded(result):
             fields = {"seclog.target.type": resource, "seclog.count": _count(rows, result), "seclog.format": format}
-            record(Event(type=EventType.DATA_EXPORT, fields=fields))
+            _record_of_app(Event(type=EventType.DATA_EXPORT, fields=fields))
 
     return _decorator(tell)
 
@@ -236,7 +255,7 @@ def admin_action(name: str, *, target_type: str | None = None, id_kwarg: str | N
         if error is not None:
             fields["error.type"] = type(error).__name__
         outcome = "success" if succeeded else "failure"
-        record(Event(type=EventType.AUTHZ_ADMIN, outcome=outcome, fields=fields))
+        _record_of_app(Event(type=EventType.AUTHZ_ADMIN, outcome=outcome, fields=fields))
 
     return _decorator(tell)
 
@@ -274,7 +293,7 @@ def change(
     }
     if target_id is not None:
         fields["seclog.target.id"] = str(target_id)
-    record(Event(type=event_type, fields=fields))
+    _record_of_app(Event(type=event_type, fields=fields))
 
 
 Tell = Callable[[dict[str, Any], object, BaseException | None], None]
@@ -324,10 +343,19 @@ async def _finish(pending: Awaitable[T], kwargs: dict[str, Any], tell: Tell) -> 
     try:
         result = await pending
     except BaseException as error:
+        if isinstance(error, Exception):
+            await _resolve_user()
         tell(kwargs, None, error)
         raise
+    await _resolve_user()
     tell(kwargs, result, None)
     return result
+
+
+async def _resolve_user() -> None:
+    scope = current()
+    if scope is not None:
+        await scope.aresolve_user()
 
 
 def _succeeded(result: object) -> bool:

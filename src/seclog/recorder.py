@@ -6,31 +6,34 @@ No network, no database, no lock shared between processes, nothing parsed that n
 from the event loop, from signal handlers and over fork.
 """
 
-import itertools
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from seclog.context import Scope, current
+import msgspec
+
+from seclog.context.scope import CONTEXT_FIELDS, Context, Scope, current
 from seclog.errors import NotRecordedError
-from seclog.events.catalogue import definition
 from seclog.events.event import Event
 from seclog.events.fields import ENVELOPE, JOURNAL_FIELDS
-from seclog.journal.line import SCHEMA, encode_object
-from seclog.redaction import Redactor, scrub
+from seclog.journal.head import ID_WIDTH, Stamps, make_head
+from seclog.journal.line import encode_entry, encode_object
+from seclog.redaction import Redactor
 
 internal_log = logging.getLogger("seclog.internal")
 
-SEVERITIES: Final = frozenset({"informational", "low", "medium", "high", "critical"})
-OUTCOMES: Final = frozenset({"success", "failure", "unknown"})
 COMPLAINT_SECONDS: Final = 60
 """An internal error is logged once in this time; all of them are counted."""
 
+MAX_HEADS: Final = 1024
+"""Kept heads; the types are few, but an unknown type's name comes from outside."""
+
 _RESERVED: Final = frozenset(ENVELOPE[:6]) | frozenset(JOURNAL_FIELDS)
 """Keys that only the recorder and the journal write; user data under such a name is moved aside."""
+_TAKEN: Final = _RESERVED | CONTEXT_FIELDS
+"""Names that another part of an entry writes; fields under such a name take the road where they are merged."""
+_NOBODY: Final = Context()
 
 
 class EntrySink(Protocol):
@@ -67,11 +70,11 @@ class Recorder:
         self._service = dict(service)
         self._clock = clock
         self._mirror = mirror
-        self._heads: dict[tuple[str, str | None, str | None], tuple[bytes, str]] = {}
+        self._heads: dict[object, tuple[bytes, slice]] = {}
+        self._stamps = Stamps()
         self.errors = 0
         """Errors of our own that were contained."""
         self._complain_at = 0.0
-        self._new_ids()
 
     def record(self, event: Event, scope: Scope | None = None, *, keep: bool = True) -> str | None:
         """Record an event and return its id; or None when it could not be written, which is counted and told.
@@ -92,25 +95,26 @@ class Recorder:
             return self._record_remains(event, error)
 
     def _record(self, event: Event, scope: Scope | None, keep: bool) -> str | None:
-        head, title = self._head_of(event)
-        fields: dict[str, object] = {"message": event.message or title}
+        fields = event.fields
         if event.reason is not None:
-            fields["reason"] = event.reason
-        fields |= self._service
+            fields = {"reason": event.reason, **fields}
+        if event.message is not None:
+            fields = {"message": event.message, **fields}
+        context = _NOBODY
         if scope is not None:
-            fields |= scope.fields()
-            if scope.recorded is None:
-                scope.recorded = set()
-            scope.recorded.add(event.type)
-        fields |= event.fields
+            context = scope.ready()
+            if event.type not in scope.recorded:
+                scope.recorded += (event.type,)
 
-        clean, masked = self._redactor.redact(fields)
-        if not _RESERVED.isdisjoint(clean):
-            clean = {(f"seclog.field.{key}" if key in _RESERVED else key): value for key, value in clean.items()}
-
-        now = self._clock()
-        event_id = event.id or self._id(now)
-        body = encode_object(head % (_timestamp(now), event_id.encode("ascii", "replace")), clean)
+        head, event_id = self._head(event, "service.name" not in fields)
+        if _TAKEN.isdisjoint(fields) and self._redactor.is_harmless(fields, context):
+            # The usual case: nothing to take out, no name written twice. The context is encoded as it is.
+            body = encode_entry(head, context, fields)
+            masked = 0
+        else:
+            merged = {**msgspec.to_builtins(context), **fields}
+            clean, masked = self._redactor.redact(merged)
+            body = encode_object(head, _set_aside(clean))
 
         self.sink.redacted += masked
         written = self.sink.append(body, keep=keep)
@@ -118,40 +122,30 @@ class Recorder:
             self._mirror(body)
         return event_id if written else None
 
-    # ── the head of an entry ─────────────────────────────────────────────────────────────────────────────────
-
-    def _head_of(self, event: Event) -> tuple[bytes, str]:
-        key = (event.type, event.outcome, event.severity)
-        head = self._heads.get(key)
-        if head is None:
-            head = _make_head(*key)
-            if len(self._heads) < 1024:
-                self._heads[key] = head
-        return head
-
     def encode_control(self, event_type: str, fields: Mapping[str, object]) -> bytes:
         """Encode a control record of the journal: no context, since nobody's request caused it."""
-        head, title = self._head_of(Event(type=event_type))
-        now = self._clock()
-        clean, _ = self._redactor.redact({"message": title, **self._service, **fields})
-        return encode_object(head % (_timestamp(now), self._id(now).encode()), clean)
+        head, _ = self._head(Event(type=event_type))
+        clean, _ = self._redactor.redact(fields)
+        return encode_object(head, clean)
 
-    def _new_ids(self) -> None:
-        self._id_pid = os.getpid()
-        self._id_random = os.urandom(8).hex()
-        self._id_count = itertools.count(1)
+    # ── the head of an entry ─────────────────────────────────────────────────────────────────────────────────
 
-    def _id(self, now_ns: int) -> str:
-        """Return a UUID version 7: milliseconds, a counter, and a random part that is new in every process."""
-        if self._id_pid != os.getpid():
-            self._new_ids()
-        count = next(self._id_count)
-        milliseconds = now_ns // 1_000_000
-        random = self._id_random
-        return (
-            f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{count & 0xFFF:03x}"
-            f"-{0x8000 | (count >> 12) & 0x3FFF:04x}-{random[4:]}"
-        )
+    def _head(self, event: Event, own_service: bool = True) -> tuple[bytes, str]:
+        """Return the head with time and id filled in, and the id."""
+        key: object = event.type
+        if event.outcome is not None or event.severity is not None or event.message is not None or not own_service:
+            key = (key, event.outcome, event.severity, event.message is None, own_service)
+        made = self._heads.get(key)
+        if made is None:
+            made = make_head(event, self._service if own_service else {})
+            if len(self._heads) < MAX_HEADS:
+                self._heads[key] = made
+        form, id_at = made
+        head = form % self._stamps.new(self._clock())
+        if event.id is not None:
+            given = event.id.encode("ascii", "replace")[:ID_WIDTH]
+            return b"%b%b%b" % (head[: id_at.start], given, head[id_at.stop :]), event.id
+        return head, head[id_at].decode()
 
     # ── our own failures ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,11 +153,8 @@ class Recorder:
         """Something in the pipeline broke: record at least what happened and when, and say what is missing."""
         self.complain("recording", error)
         try:
-            head, title = self._head_of(event)
-            now = self._clock()
-            event_id = self._id(now)
-            fields: dict[str, object] = {"message": title, **self._service, "seclog.incomplete": type(error).__name__}
-            body = encode_object(head % (_timestamp(now), event_id.encode()), fields)
+            head, event_id = self._head(Event(type=event.type))
+            body = encode_object(head, {"seclog.incomplete": type(error).__name__})
             return event_id if self.sink.append(body) else None
         except NotRecordedError:
             raise
@@ -187,35 +178,8 @@ class Recorder:
             return
 
 
-def _make_head(name: str, outcome: str | None, severity: str | None) -> tuple[bytes, str]:
-    """Build the constant part of an entry's head, with places for the timestamp and the id; and the type's title."""
-    name = str(name)
-    known = definition(name)
-    if known is None:
-        internal_log.warning("seclog: unknown event type %r is recorded as it is; `seclog catalogue` lists all", scrub(name)[:64])
-        safe = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)[:64] or "unnamed"
-        default_outcome, default_severity, title = "unknown", "medium", "Event of a type that the catalogue does not have"
-        name, extra = safe, b',"seclog.unknown_type":true'
-    else:
-        default_outcome, default_severity, title, extra = known.outcome, known.level, known.title, b""
-    outcome = outcome if outcome in OUTCOMES else default_outcome
-    severity = severity if severity in SEVERITIES else default_severity
-    head = (
-        b'{"schema":"%b","timestamp":"%%b","event.name":"%b","event.id":"%%b","event.outcome":"%b","severity":"%b"%b'
-        % (SCHEMA.encode(), name.encode(), outcome.encode(), severity.encode(), extra)
-    )
-    return head, title
-
-
-_last_second: tuple[int, bytes] = (-1, b"")
-
-
-def _timestamp(now_ns: int) -> bytes:
-    """Return RFC 3339 in UTC with microseconds. The text of the running second is kept: formatting it is the cost."""
-    global _last_second
-    second, rest = divmod(now_ns, 1_000_000_000)
-    known, text = _last_second
-    if second != known:
-        text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
-        _last_second = (second, text)  # one assignment: threads see an old pair or a new one, never a mixed one
-    return b"%b.%06dZ" % (text, rest // 1000)
+def _set_aside(clean: dict[str, object]) -> dict[str, object]:
+    """Rename what user data calls by a name that only the recorder and the journal may write."""
+    if _RESERVED.isdisjoint(clean):
+        return clean
+    return {(f"seclog.field.{key}" if key in _RESERVED else key): value for key, value in clean.items()}

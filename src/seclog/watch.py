@@ -138,6 +138,8 @@ class Watch:
                     if is_live(file.fileno()):
                         continue
                 recovered = recover(path, self._recorder.encode_control)
+            except (BlockingIOError, FileNotFoundError):
+                continue
             except OSError as error:
                 self._recorder.complain("recovery", error)
                 continue
@@ -156,7 +158,11 @@ class Watch:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._lock.acquire():
             return False
-        self._reconcile()
+        try:
+            self._reconcile()
+        except BaseException:  # a watch that does not know what was told must not begin to tell
+            self.close()
+            raise
         return True
 
     def _open(self) -> Knowledge:

@@ -2,6 +2,8 @@
 
 from secrets import token_hex
 
+import django
+
 SECRET_KEY = token_hex(32)
 DEBUG = False
 ALLOWED_HOSTS = ["testserver"]
@@ -43,7 +45,10 @@ TEMPLATES = [
     }
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+if django.VERSION < (6, 1):  # there the setting is deprecated, and sending without its successor as well
+    EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+else:
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGGING_CONFIG = None

@@ -1,9 +1,9 @@
 """The JSON API for partners: token in, orders out."""
 
 from rest_framework import generics, serializers
+from rest_framework.authentication import TokenAuthentication
 from rest_framework.authtoken.models import Token
 from rest_framework.authtoken.views import ObtainAuthToken
-from rest_framework.authentication import TokenAuthentication
 from rest_framework.permissions import IsAdminUser
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -36,18 +36,18 @@ class Customers(generics.ListAPIView):
     permission_classes = [IsAdminUser]
     queryset = Customer.objects.order_by("pk")
 
-    class serializer_class(serializers.ModelSerializer):  # noqa: N801
+    class serializer_class(serializers.ModelSerializer):
         class Meta:
             model = Customer
             fields = ["id", "name"]
 
 
 class Forecast(APIView):
-    """What the caller will spend next year. Broken on purpose: a shop without a bug would not be believable."""
+    """How many orders to expect. Broken on purpose: a shop without a bug would not be believable."""
 
     def get(self, request):
         months_observed = 0
-        return Response({"per_month": sum(order.total for order in Order.objects.all()) / months_observed})
+        return Response({"orders_per_month": Order.objects.count() / months_observed})
 
 
 class ApiToken(ObtainAuthToken):

@@ -39,10 +39,12 @@ def signup(request):
         user = User.objects.create_user(data["username"], data["email"], data["password"])
         Customer.objects.create(user=user, name=user.username)
         return redirect("login")
-    return render(request, "shop/form.html", {"form": form, "title": "Sign up"}, status=400 if form.errors else 200)
+    return render(
+        request, "shop/form.html", {"form": form, "title": "Sign up"}, status=400 if form.errors else 200
+    )
 
 
-# ── a customer's own orders ──────────────────────────────────────────────────────────────────────────────────────
+# ── a customer's own orders ───────────────────────────────────────────────────────────────────────
 
 
 def own_orders(request):
@@ -75,7 +77,9 @@ def pay(request, pk):
         own_orders(request).filter(pk=order.pk).update(status=Order.Status.PAID)
         return redirect("order", pk)
     title = f"Pay order {order}"
-    return render(request, "shop/form.html", {"form": form, "title": title}, status=400 if form.errors else 200)
+    return render(
+        request, "shop/form.html", {"form": form, "title": title}, status=400 if form.errors else 200
+    )
 
 
 def invoice_text(order):
@@ -97,7 +101,7 @@ def attachment(name, content_type="text/plain"):
     return {"Content-Type": content_type, "Content-Disposition": f'attachment; filename="{name}"'}
 
 
-# ── support ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── support ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @permission_required("shop.view_customer", raise_exception=True)

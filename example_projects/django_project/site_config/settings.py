@@ -4,7 +4,7 @@ import os
 
 from site_config.state import SHOP, STATE, secret_key
 
-# ── seclog: one app, one middleware (first), and what to know about this shop ────────────────────────────────────
+# ── seclog: one app, one middleware (first), and what to know about this shop ─────────────────────
 
 INSTALLED_APPS = ["seclog.adapters.django"]
 MIDDLEWARE = ["seclog.adapters.django.SecurityEventMiddleware"]
@@ -14,10 +14,11 @@ SECLOG = {
     "environment": "demo",
     "trusted_proxies": ["127.0.0.0/8"],  # the demo plays the proxy: it sends X-Forwarded-For
     "watch_models": ["shop.StoreSettings"],
+    "ignore_paths": ["/static/"],
     "watch": {"interval_seconds": 0.5},
 }
 
-# ── the shop, as any Django project ──────────────────────────────────────────────────────────────────────────────
+# ── the shop, as any Django project ───────────────────────────────────────────────────────────────
 
 SECRET_KEY = secret_key()
 DEBUG = False
@@ -61,7 +62,11 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": SHOP / "db.sqlite3",
-        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL",
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

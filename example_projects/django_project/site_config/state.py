@@ -1,4 +1,4 @@
-"""Where the shop keeps what it must remember, and the key it makes for itself: no secret stands in the code."""
+"""Where the shop keeps its things, and the key it makes for itself: no secret stands in the code."""
 
 import os
 from pathlib import Path

@@ -6,7 +6,9 @@ import sys
 from typing import Final
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.DOTALL)
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.DOTALL)
+_NO_TRACE: Final = "0" * 32
+_NO_SPAN: Final = "0" * 16
 
 
 def request_id(inbound: str | None) -> str:
@@ -28,6 +30,9 @@ def trace(traceparent: str | None) -> tuple[str | None, str | None]:
         if span.is_valid:
             return f"{span.trace_id:032x}", f"{span.span_id:016x}"
     match = _TRACEPARENT.fullmatch(traceparent) if traceparent and len(traceparent) <= 256 else None
-    if match is None or match[1] == "0" * 32 or match[2] == "0" * 16 or traceparent.startswith("ff"):  # type: ignore[union-attr]
+    if match is None:
         return None, None
-    return match[1], match[2]
+    trace_id, span_id = match.groups()
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
+        return None, None
+    return trace_id, span_id

@@ -5,12 +5,14 @@ while a change to an object that the copy points to is seen by everyone (researc
 """
 
 import time
+from collections.abc import Container
 from contextvars import ContextVar, Token
+from typing import Final
 
 import msgspec
 
 
-class Context(msgspec.Struct, omit_defaults=True, rename={
+class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
     "user_id": "user.id",
     "user_name": "user.name",
     "address": "client.address",
@@ -65,6 +67,22 @@ class Context(msgspec.Struct, omit_defaults=True, rename={
     actor: str | None = None
 
 
+    def joined(self, known: Container[str]) -> str:
+        """Return what a client or a user wrote, as one text for one look; a user agent only if it is not known.
+
+        The other fields are parsed, made by us, or written in the app's code, and need not be looked at.
+        """
+        agent = self.user_agent
+        return (
+            f"{'' if agent in known else agent}|{self.path}|{self.user_name}|{self.user_id}|{self.request_id}"
+            f"|{self.method}|{self.forwarded}|{self.actor}"
+        )
+
+
+CONTEXT_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Context))
+"""The names in an entry that the context may write."""
+
+
 class Scope:
     """One request or job. Adapters subclass it and override `fill`; creating one must cost next to nothing."""
 
@@ -73,7 +91,7 @@ class Scope:
     def __init__(self, started_ns: int | None = None) -> None:
         self._context: Context | None = None
         self.started_ns = started_ns
-        self.recorded: set[str] | None = None
+        self.recorded: tuple[str, ...] = ()
         """The event types recorded in this scope so far (adapters avoid telling the same thing twice)."""
 
     @property
@@ -86,13 +104,17 @@ class Scope:
     def fill(self) -> None:
         """Write what is known now into `self.context`. Called for every event of the scope; must not raise."""
 
-    def fields(self) -> dict[str, object]:
-        """Return the context's known fields by their names in an entry."""
+    def ready(self) -> Context:
+        """Return the context as it stands now, filled."""
         self.fill()
         context = self.context
         if self.started_ns is not None:
             context.duration_ms = (time.perf_counter_ns() - self.started_ns) // 10_000 / 100
-        fields: dict[str, object] = msgspec.to_builtins(context)
+        return context
+
+    def fields(self) -> dict[str, object]:
+        """Return the context's known fields by their names in an entry."""
+        fields: dict[str, object] = msgspec.to_builtins(self.ready())
         return fields
 
     def bind_user(self, user_id: object, user_name: object = None) -> None:
@@ -100,22 +122,54 @@ class Scope:
         self.context.user_id = None if user_id is None else str(user_id)
         self.context.user_name = None if user_name is None else str(user_name)
 
+    def resolve_user(self) -> None:
+        """Find out who acts, where that costs a look-up: asked before the app's own events. Must not raise."""
+
+    async def aresolve_user(self) -> None:
+        """Do the same in the event loop."""
+
+    def not_recorded(self) -> None:
+        """Take note that an event could not be recorded and `on_failure="block"` wants the request refused."""
+
 
 class JobScope(Scope):
     """Work under a named actor: a command, a cron job, a task. Inside a request it adds to that request's context."""
 
-    __slots__ = ("parent",)
+    __slots__ = ("actor", "parent")
 
     def __init__(self, actor: str, parent: Scope | None = None) -> None:
         super().__init__()
         self.parent = parent
-        self.context.actor = actor
+        self.actor = actor
 
-    def fields(self) -> dict[str, object]:
-        """Return the parent's fields under our own; the actor stands in for the user where there is none."""
-        fields = {**(self.parent.fields() if self.parent is not None else {}), **super().fields()}
-        fields.setdefault("user.id", self.context.actor)
-        return fields
+    def fill(self) -> None:
+        """Take over what the parent knows; the actor stands in for the user where there is none."""
+        if self.parent is not None:
+            self._context = msgspec.structs.replace(self.parent.ready())
+        context = self.context
+        context.actor = self.actor
+        if context.user_id is None:
+            context.user_id = self.actor
+
+    def bind_user(self, user_id: object, user_name: object = None) -> None:
+        """Say who the acting user is; inside a request, for the request."""
+        target = super() if self.parent is None else self.parent
+        target.bind_user(user_id, user_name)
+
+    def resolve_user(self) -> None:
+        """Inside a request, find out who acts there."""
+        if self.parent is not None:
+            self.parent.resolve_user()
+
+    async def aresolve_user(self) -> None:
+        """Do the same in the event loop."""
+        if self.parent is not None:
+            await self.parent.aresolve_user()
+
+    def not_recorded(self) -> None:
+        """Inside a request, the request is refused."""
+        if self.parent is not None:
+            self.parent.not_recorded()
 
 
 _CURRENT: ContextVar[Scope | None] = ContextVar("seclog_scope", default=None)

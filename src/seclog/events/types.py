@@ -10,6 +10,8 @@ from enum import StrEnum, unique
 class EventType(StrEnum):
     """One security event type. Its value is its name on disk."""
 
+    __hash__ = str.__hash__  # Enum's own is written in Python; every record looks its type up
+
     # family 1: login
     AUTHN_LOGIN_SUCCESS = "authn_login_success"
     AUTHN_LOGIN_FAIL = "authn_login_fail"

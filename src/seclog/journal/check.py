@@ -66,20 +66,27 @@ def check_file(path: Path) -> FileReport:
     try:
         with path.open("rb") as file:
             live = is_live(file.fileno())
-            data = file.read()
+            start = file.read(MAX_LINE)
+            check_start(path, start)  # before the rest: somebody may name a file of any size
+            data = start + file.read()
     except OSError as error:
         raise NotAJournalError(f"{path}: cannot be read: {error.strerror}") from None
-    check_start(path, data[:MAX_LINE])
     retired = tuple(match.decode() for match in _RETIRED.findall(data))
     return FileReport(path, verify_segment(path.stem, data, live=live), retired)
 
 
-def check_journal(path: Path, progress: Callable[[int, int], object] | None = None) -> JournalReport:
+def check_journal(
+    path: Path,
+    progress: Callable[[int, int], object] | None = None,
+    unreadable: Callable[[Path, NotAJournalError], object] | None = None,
+) -> JournalReport:
     """Verify all segments under a path.
 
     Args:
         path: see `find_segments`.
         progress: called with (bytes done, bytes in all) after each segment.
+        unreadable: called with a file that is not a segment, and why; the others are verified all the same. None
+            raises the first such error.
 
     Raises:
         NotAJournalError: there is no journal, or a file in it is not a segment.
@@ -89,7 +96,13 @@ def check_journal(path: Path, progress: Callable[[int, int], object] | None = No
     done = 0
     files = []
     for item in paths:
-        report = check_file(item)
+        try:
+            report = check_file(item)
+        except NotAJournalError as error:
+            if unreadable is None:
+                raise
+            unreadable(item, error)
+            continue
         files.append(report)
         done += report.segment.size
         if progress is not None:

@@ -46,6 +46,28 @@ def seal_line(body: bytes, seq: int, previous: bytes) -> tuple[bytes, bytes]:
     return b'%b%b%b"}\n' % (body, HASH_FIELD, hexlify(digest)), digest
 
 
+def encode_entry(head: bytes, context: msgspec.Struct, fields: dict[str, object]) -> bytes:
+    """Return `head`, a struct's fields and plain fields as one object, like `encode_object`; the usual case, fast.
+
+    Args:
+        head: as for `encode_object`.
+        context: a struct without required fields that leaves out its defaults.
+        fields: JSON-safe scalars, with no name that the struct writes too.
+    """
+    first, second = _encoder.encode(context), _encoder.encode(fields)
+    if len(head) + len(first) + len(second) > _ROOM:
+        return encode_object(head, {**msgspec.to_builtins(context), **fields})
+    if len(first) == 2 or len(second) == 2:  # one of them is {}
+        inner = (first if len(second) == 2 else second)[1:-1]
+        body = b"%b,%b" % (head, inner) if inner else head
+    else:
+        body = b"%b,%b,%b" % (head, first[1:-1], second[1:-1])
+    if body.isascii():
+        return body
+    body = _escaped(body)
+    return body if len(body) <= _ROOM else encode_object(head, {**msgspec.to_builtins(context), **fields})
+
+
 def encode_object(head: bytes, fields: dict[str, object]) -> bytes:
     """Return `head` plus the fields as ASCII JSON, without the closing brace, within a line's size. Never raises.
 
@@ -58,12 +80,16 @@ def encode_object(head: bytes, fields: dict[str, object]) -> bytes:
     except Exception:  # noqa: BLE001 - an entry is never lost to its encoding
         encoded = _encode_anyhow(fields)
     if not encoded.isascii():
-        encoded = _NOT_ASCII.sub(_escape, encoded.decode("utf-8")).encode("ascii")
+        encoded = _escaped(encoded)
     if len(head) + len(encoded) > _ROOM:
         encoded = _shrink(fields, _ROOM - len(head))
     if encoded == b"{}":
         return head
     return b"%b,%b" % (head, encoded[1:-1])
+
+
+def _escaped(encoded: bytes) -> bytes:
+    return _NOT_ASCII.sub(_escape, encoded.decode("utf-8")).encode("ascii")
 
 
 def _escape(match: re.Match[str]) -> str:

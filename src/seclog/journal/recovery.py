@@ -8,6 +8,7 @@ tampering or bit-rot and is never repaired: it is told, and left as it is.
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,8 @@ from seclog.journal.segment import SUFFIX, UNBORN_PREFIX, sync_folder
 from seclog.journal.verify import Problem, SegmentReport, verify_segment
 
 QUARANTINE: Final = "quarantine"
+UNBORN_SECONDS: Final = 60
+"""How old a hidden file must be to count as left behind."""
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -50,17 +53,15 @@ def recover(path: Path, encode_control: Callable[[EventType, Mapping[str, object
         encode_control: makes the body of the stop record.
 
     Returns:
-        What was done; None if there was nothing to do (its writer lives, or it is closed already).
+        What was done; None if there was nothing to do: it is closed already.
 
     Raises:
+        BlockingIOError: its writer lives, or somebody looks at it at this moment: try again later.
         OSError: the file cannot be read or written.
     """
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return None
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         data = path.read_bytes()
         try:
             check_start(path, data[:MAX_LINE])
@@ -99,7 +100,12 @@ def _close(
     if report.state != "stopped":
         body = encode_control(EventType.AUDIT_LOG_STOPPED, fields)
         line, _ = seal_line(body, report.entries + 1, bytes.fromhex(report.head))
-        os.write(fd, line)
+        try:
+            _write(fd, line)
+        except OSError:  # a full disk: the segment stays as it was, and the next recovery closes it
+            os.ftruncate(fd, len(data) - report.torn)
+            _write(fd, data[len(data) - report.torn :])
+            raise
     os.fsync(fd)
     return Recovered(report.id, closed=True, torn=report.torn, quarantine=kept)
 
@@ -111,7 +117,7 @@ def _quarantine(path: Path, tail: bytes) -> Path:
     kept = folder / f"{path.stem}.{hashlib.sha256(tail).hexdigest()[:16]}.torn"
     fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, tail)
+        _write(fd, tail)
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -119,13 +125,28 @@ def _quarantine(path: Path, tail: bytes) -> Path:
     return kept
 
 
-def sweep_unborn(folder: Path) -> None:
-    """Remove hidden files of processes that died before their segment had its name; they hold no entry."""
+def _write(fd: int, data: bytes) -> None:
+    """Write all of it: a full disk may take a part and say so only when asked for the rest."""
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def sweep_unborn(folder: Path, now: float | None = None) -> None:
+    """Remove hidden files of processes that died before their segment had its name; they hold nobody's entry.
+
+    Args:
+        folder: `journal/<host>`.
+        now: the present, seconds since the epoch; a file that is not old may be about to be locked.
+    """
+    limit = (time.time() if now is None else now) - UNBORN_SECONDS
     for item in folder.glob(f"{UNBORN_PREFIX}*{SUFFIX}"):
-        fd = os.open(item, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fd = os.open(item, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # it has got its name in the meantime
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_size == 0:
+            if os.fstat(fd).st_mtime < limit:
                 item.unlink(missing_ok=True)
         except BlockingIOError:
             pass

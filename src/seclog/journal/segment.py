@@ -16,7 +16,8 @@ from seclog.journal.line import first_link, seal_line
 
 SUFFIX: Final = ".jsonl"
 UNBORN_PREFIX: Final = "."
-"""A segment is made under a hidden name and renamed once it is locked: nobody can mistake it for a dead one."""
+"""A segment is made under a hidden name, and renamed once it is locked and begins with its start record: nobody can
+mistake it for a dead one, and whoever is killed on the way leaves no file that is no segment."""
 
 SEGMENT_ID = re.compile(r"\d{8}T\d{6}Z-\d{1,10}-[0-9a-f]{8}")
 
@@ -44,15 +45,21 @@ class Segment:
         self.count = 0
         self.size = 0
         self.head = first_link(segment_id)
-        unborn = folder / (UNBORN_PREFIX + segment_id + SUFFIX)
-        self._fd = os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._unborn = folder / (UNBORN_PREFIX + segment_id + SUFFIX)
+        self._fd = os.open(self._unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            unborn.rename(self.path)
         except OSError:
-            os.close(self._fd)
-            unborn.unlink(missing_ok=True)
+            self.discard()
             raise
+
+    def publish(self) -> None:
+        """Give the file its name, once its start record is written.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        self._unborn.rename(self.path)
 
     def append(self, body: bytes) -> None:
         """Write one line: complete, or not at all.
@@ -61,18 +68,31 @@ class Segment:
             OSError: nothing was written (after a short write the file is cut back to its last whole line).
         """
         line, head = seal_line(body, self.count + 1, self.head)
-        written = 0
+        end = self.size + len(line)
         try:
             written = os.write(self._fd, line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, f"short write: {written} of {len(line)} bytes", str(self.path))
-        except OSError:
-            if written:
-                os.ftruncate(self._fd, self.size)
+            while written < len(line):  # a short write does not say why; the next one does, or finishes the line
+                written += os.write(self._fd, line[written:])
+            self.count += 1
+            self.size = end
+            self.head = head
+        except BaseException:  # also what a signal handler raises between two steps: SystemExit, KeyboardInterrupt
+            self._settle(end, head)
             raise
-        self.count += 1
-        self.size += len(line)
-        self.head = head
+
+    def _settle(self, end: int, head: bytes) -> None:
+        """Look at what the file holds after an interrupted append: the whole line counts, a part of it is cut off."""
+        if self.size == end:
+            return
+        try:
+            if os.fstat(self._fd).st_size >= end:
+                self.count += 1
+                self.size = end
+                self.head = head
+            else:
+                os.ftruncate(self._fd, self.size)
+        except OSError:
+            self.close()  # it ends within a line and has to stay so: nothing may be written behind that
 
     def sync(self) -> None:
         """Bring what was written to the disk.
@@ -96,6 +116,12 @@ class Segment:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def discard(self) -> None:
+        """Remove a file that could not be begun; it holds nobody's entry."""
+        self.close()
+        self._unborn.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

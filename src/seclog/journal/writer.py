@@ -87,7 +87,7 @@ class Journal:
         self._busy = False
         self._inner: deque[bytes] = deque(maxlen=BACKLOG_ENTRIES)
         self._segment: Segment | None = None
-        self._previous: Segment | None = None
+        self._previous: dict[Path, Segment] = {}
         self._rotate_at = 0
         self._heartbeat_at = 0
         self._retry_at = 0
@@ -124,14 +124,34 @@ class Journal:
                 return True
             self._busy = True
             try:
-                written = self._append(body, keep)
-                while self._inner:
-                    self._append(self._inner.popleft(), True)
+                segment = self._segment
+                if (
+                    segment is None
+                    or self._sync
+                    or self._failure is not None
+                    or segment.size >= self._max_bytes
+                    or self._clock() >= self._rotate_at
+                ):
+                    written = self._append(body, keep)
+                else:  # the usual case, without a detour: this is the request path
+                    try:
+                        segment.append(body)
+                        self.recorded += 1
+                        written = True
+                    except OSError as error:
+                        written = self._append_elsewhere(body, error, keep)
+                if self._inner:
+                    self._append_inner()
             finally:
                 self._busy = False
         if not written and self._block:
             raise NotRecordedError(f"the entry is not on disk: {_words(self._failure)}")
         return written
+
+    def _append_inner(self) -> None:
+        """Write what was recorded from within our own steps."""
+        while self._inner:
+            self._append(self._inner.popleft(), True)
 
     def _append(self, body: bytes, keep: bool) -> bool:
         try:
@@ -144,8 +164,7 @@ class Journal:
         except OSError as error:
             return self._append_elsewhere(body, error, keep)
         self.recorded += 1
-        if self._failure is not None:
-            self._tell_recovery(segment)
+        self._tell_recovery(segment)
         return True
 
     def _ready_segment(self) -> Segment:
@@ -161,7 +180,7 @@ class Journal:
         """The segment refused. A new one may not: an error of one file, or a second directory. Else keep or drop."""
         self._failure = error
         segment = self._segment
-        if segment is not None and (self._sync or not segment.is_in_place() or error.errno == errno.EIO):
+        if segment is not None and (self._sync or error.errno in _OF_THE_FILE or not segment.is_in_place()):
             self._abandon()
         if error.errno not in _FULL or len(self._directories) > 1:
             try:
@@ -177,8 +196,9 @@ class Journal:
                     self._abandon()
             else:
                 self.recorded += 1
+                self._tell_recovery(segment)
                 return True
-        if self._block:
+        if keep and self._block:
             self.dropped["refused"] += 1
         elif keep:
             self._keep(body)
@@ -204,16 +224,21 @@ class Journal:
             segment.sync()
 
     def _tell_recovery(self, segment: Segment) -> None:
-        """Write what was lost or late into the chain: loss is never silent."""
+        """Write into the chain what failed, and what was lost or late by it: loss is never silent."""
+        if self._failure is None:
+            return
         lost = self.dropped.total() - self._told_dropped
-        if lost or self._delayed:
-            fields = {
-                "reason": _reason(self._failure),
-                "seclog.sink": "journal",
-                "seclog.dropped": lost,
-                "seclog.delayed": self._delayed,
-            }
+        fields = {
+            "reason": _reason(self._failure),
+            "seclog.sink": "journal",
+            "seclog.dropped": lost,
+            "seclog.delayed": self._delayed,
+        }
+        try:
             segment.append(self._encode_control(EventType.AUDIT_LOG_DELIVERY_FAILED, fields))
+        except OSError as error:  # there was room for the entry, but not for this: told with the next one
+            self._failure = error
+            return
         self._told_dropped += lost
         self._delayed = 0
         self._failure = None
@@ -223,8 +248,8 @@ class Journal:
 
     def _open(self) -> Segment:
         now = self._clock()
-        if self._retry_at > now and self._failure is not None:
-            raise self._failure
+        if self._failure is not None and 0 < self._retry_at - now <= RETRY_SECONDS * 1_000_000_000:
+            raise self._failure  # a clock that was set back must not make the pause longer
         error: OSError | None = None
         for directory in self._directories:
             try:
@@ -256,18 +281,20 @@ class Journal:
             "process.pid": os.getpid(),
             **self._about,
         }
-        if self._previous is not None:
-            fields["seclog.segment.previous.id"] = self._previous.id
-            fields["seclog.segment.previous.count"] = self._previous.count
-            fields["seclog.segment.previous.hash"] = self._previous.head.hex()
+        previous = self._previous.get(folder)  # of the same folder: who verifies it has only that one before him
+        if previous is not None:
+            fields["seclog.segment.previous.id"] = previous.id
+            fields["seclog.segment.previous.count"] = previous.count
+            fields["seclog.segment.previous.hash"] = previous.head.hex()
         try:
             segment.append(self._encode_control(EventType.AUDIT_LOG_STARTED, fields))
             if self._sync:
                 segment.sync()
+            segment.publish()
+            if self._sync:
                 sync_folder(folder)
         except OSError:
-            segment.close()
-            segment.path.unlink(missing_ok=True)
+            segment.discard()
             raise
         return segment
 
@@ -286,7 +313,7 @@ class Journal:
             segment.append(self._encode_control(EventType.AUDIT_LOG_STOPPED, fields))
             if self._sync:
                 segment.sync()
-            self._previous = segment
+            self._previous[segment.path.parent] = segment
         except OSError as error:
             self._failure = error
         finally:
@@ -303,26 +330,26 @@ class Journal:
     def pulse(self) -> None:
         """Do what time demands: heartbeat, rotation by age, a look whether our file is still in place. Never raises."""
         with self._lock:
-            if self._busy or self._segment is None:
+            if self._busy or (self._segment is None and not self._backlog):
                 return
             self._busy = True
             try:
-                if not self._segment.is_in_place():
-                    self.dropped_elsewhere(self._segment)
-                now = self._clock()
+                if self._segment is not None and not self._segment.is_in_place():
+                    self._tell_displaced(self._segment)
                 segment = self._ready_segment()
-                if now >= self._heartbeat_at:
-                    self._heartbeat_at = now + HEARTBEAT_SECONDS * 1_000_000_000
-                    segment.append(self._encode_control(EventType.AUDIT_LOG_HEARTBEAT, self._counters()))
                 if self._backlog:
                     self._drain(segment)
-                    self._tell_recovery(segment)
+                self._tell_recovery(segment)
+                if not 0 < self._heartbeat_at - self._clock() <= HEARTBEAT_SECONDS * 1_000_000_000:
+                    self._heartbeat_at = self._clock() + HEARTBEAT_SECONDS * 1_000_000_000
+                    segment.append(self._encode_control(EventType.AUDIT_LOG_HEARTBEAT, self._counters()))
+                self._append_inner()
             except OSError as error:
                 self._failure = error
             finally:
                 self._busy = False
 
-    def dropped_elsewhere(self, segment: Segment) -> None:
+    def _tell_displaced(self, segment: Segment) -> None:
         """Our file was removed, replaced or changed by somebody: go on in a new one and say so there."""
         self._failure = OSError(errno.ESTALE, "the segment was removed, replaced or changed", str(segment.path))
         self._abandon()
@@ -334,17 +361,27 @@ class Journal:
             "seclog.segment.lost.count": segment.count,
             "seclog.segment.lost.hash": segment.head.hex(),
         }
-        self._open().append(self._encode_control(EventType.AUDIT_LOG_DELIVERY_FAILED, fields))
+        told = self._encode_control(EventType.AUDIT_LOG_DELIVERY_FAILED, fields)
+        try:
+            self._open().append(told)
+        except OSError:
+            self._keep(told)
+            raise
         self._failure = None
 
     def close(self, reason: str = "exit") -> None:
         """End the segment with a stop record. A later append begins a new one."""
         with self._lock:
-            if self._backlog:
+            if self._backlog or self._inner:
                 try:
-                    self._drain(self._ready_segment())
+                    segment = self._ready_segment()
+                    self._drain(segment)
+                    self._tell_recovery(segment)
+                    self._append_inner()
                 except OSError as error:
                     self._failure = error
+                self.dropped[_reason(self._failure)] += len(self._backlog)
+                self._backlog.clear()
             self._stop(reason)
 
     @property
@@ -377,7 +414,9 @@ class Journal:
         self._reset()
 
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OF_THE_FILE: Final = frozenset({errno.EIO, errno.EFBIG, errno.EBADF})
+"""Errors that a new file may not have: a bad block, a limit of a file's size (RLIMIT_FSIZE), a descriptor closed by others."""
 _JOURNALS: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 

@@ -1,8 +1,8 @@
 """WHAT MUST NOT BE WRITTEN: the room every untrusted value passes through on its way to disk.
 
-In come the fields of an event as the adapters saw them: any key, any Python object, hostile bytes included. Out
-comes a new, bounded, JSON-safe dict in which secrets are replaced by marks. Nothing is trusted, nothing is changed
-in place, nothing is raised.
+In come the fields of an event as the adapters saw them: any key, any Python object, hostile bytes included.
+Out comes a new, bounded, JSON-safe dict in which secrets are replaced by marks. Nothing is trusted, nothing
+is changed in place, nothing is raised.
 
 * ``keys``: which key names hold a secret (data, and the decision).
 * ``patterns``: what a secret looks like by itself (data).

@@ -1,8 +1,8 @@
 """Looks inside a text: patterns, ``key=value`` pairs, JSON, XML, percent-encoding, base64.
 
-The text comes in raw (control characters included) and goes out with its secrets replaced by marks; the rest stays
-readable. Whatever is decoded is looked into again, a few levels deep. A decoded form that holds a secret and cannot be
-put back is masked whole.
+The text comes in raw (control characters included) and goes out with its secrets replaced by marks; the
+rest stays readable. Whatever is decoded is looked into again, a few levels deep. A decoded form that holds
+a secret and cannot be put back is masked whole.
 
 Work is linear in the length of the text, which the redactor has bounded before.
 """
@@ -14,37 +14,46 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote_plus
 
-from seclog.redaction.gate import Look, shape_of
+from seclog.redaction.gate import Gate, any_in, shape_of
 from seclog.redaction.keys import KeyRules, Verdict, looks_random
 from seclog.redaction.patterns import BASE64_STARTS, PATTERNS
 from seclog.redaction.text import MASK, mark
 
 _MAX_DEPTH: Final = 4  # base64 in JSON in a query string in a referer: enough for what apps really do
 TRIVIAL: Final = frozenset(
-    ("", "none", "null", "nil", "undefined", "true", "false", "yes", "no", "on", "off", "empty", "missing", "required", "invalid")
-)  # fmt: skip
+    (
+        *("", "none", "null", "nil", "undefined", "empty", "missing", "required", "invalid"),
+        *("true", "false", "yes", "no", "on", "off"),
+    )
+)  # what stands after "password:" without being one
 
 _KEY_CHARS: Final = r"A-Za-z0-9_.%$\-\[\]"
-# A key, closing quotes, a separator. The left edge is outside the key's own characters, so each run is tried once.
+# A key, closing quotes, a separator. The left edge is outside the key's own characters, so each run is
+# tried once.
 _PAIR: Final = re.compile(
-    rf"(?:^|[^{_KEY_CHARS}])([A-Za-z_%$\-\[\]][{_KEY_CHARS}]{{0,127}})[\"'\\]{{0,4}}\s{{0,3}}(=>|[:=>])[ \t]{{0,3}}",
+    rf"(?:^|[^{_KEY_CHARS}])([A-Za-z_%$\-\[\]][{_KEY_CHARS}]{{0,127}})"
+    r"[\"'\\]{0,4}\s{0,3}(=>|[:=>])[ \t]{0,3}",
     re.ASCII,
 )
 _FLAG: Final = re.compile(r"(?:^|\s)--?([A-Za-z][A-Za-z0-9_-]{1,40})[ \t]{1,3}([^\s-]\S*)", re.ASCII)
 _MULTIPART: Final = re.compile(
-    r"[ ;]name=\"?([^\";\r\n]{1,128})\"?[^\r\n]{0,256}\r?\n(?:[^\r\n]{1,256}\r?\n){0,3}\r?\n([^\r\n]+)",
+    r"[ ;]name=\"([^\"\r\n]{1,128})\"[^\r\n]{0,256}\r?\n(?:[^\r\n]{1,256}\r?\n){0,3}\r?\n([^\r\n]+)",
     re.ASCII,
 )
 _OPEN_QUOTE: Final = re.compile(r"[bBuUrRfF]{0,2}(\\{0,3}[\"'])", re.ASCII)
+_MAYBE_VALUE: Final = re.compile(r"[\"']?([^\s&;,\"'<>]{16,2048})", re.ASCII)
 _BARE: Final = re.compile(r"[^\s&;,\"'<>]*", re.ASCII)
 _BARE_MORE: Final = re.compile(r"[&;,]+[^\s&;,=\"'<>{}\[\]]+", re.ASCII)
 _WORDY: Final = re.compile(r"[^\r\n&;\"'<>]*", re.ASCII)
 _LINE: Final = re.compile(r"[^\r\n\"']*", re.ASCII)
+_MARK: Final = re.compile(r"\[redacted(?::[a-z0-9_]+)?\]?", re.ASCII)
 _PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}", re.ASCII)
 _PERCENT_RUN: Final = re.compile(r"[^\s&=;\"'<>]+", re.ASCII)
 _BASE64_RUN: Final = re.compile(
     rf"(?:^|[^A-Za-z0-9]|\\[nrt])((?:{'|'.join(BASE64_STARTS)})[A-Za-z0-9+/_-]{{8,}}={{0,2}})", re.ASCII
 )
+_MANY_ESCAPES: Final = 2000
+_MANY_MAYBES: Final = 50  # nobody writes that many codes into one text: from here on they are masked unseen
 _BRACKETS: Final = {"{": "}", "[": "]", "(": ")"}
 _KEEP_IN_QUOTE: Final = "[]/:@?,;"  # what stays readable when a masked text is percent-encoded again
 
@@ -52,11 +61,12 @@ _KEEP_IN_QUOTE: Final = "[]/:@?,;"  # what stays readable when a masked text is 
 class Inside:
     """Finds and masks the secrets in one text. Holds no state of its own; safe from threads."""
 
-    __slots__ = ("_may_hide", "_rules")
+    __slots__ = ("_may_hide", "_may_match", "_rules")
 
-    def __init__(self, rules: KeyRules, may_hide: Look) -> None:
+    def __init__(self, rules: KeyRules, gate: Gate) -> None:
         self._rules = rules
-        self._may_hide = may_hide
+        self._may_hide = gate.may_hide
+        self._may_match = gate.may_match
 
     def mask(self, text: str, found: list[str], depth: int = 0) -> str:
         """Return the text with its secrets masked.
@@ -72,25 +82,23 @@ class Inside:
             masked = self._json(text, found, depth)
             if masked is not None:
                 return masked
-        text = self._patterns(text, found)
+        may_match = self._may_match(text)
+        if may_match:
+            text = self._patterns(text, found)
         if "=" in text or ":" in text or "</" in text:
             text = self._pairs(text, found)
         if "--" in text:
             text = self._groups(_FLAG, text, found)
         if "%" in text:
             text = self._percent(text, found, depth)
-        return self._base64(text, found, depth)
+        return self._base64(text, found, depth) if may_match else text
 
-    # -- patterns ----------------------------------------------------------------------------------------------------
+    # -- patterns ------------------------------------------------------------------------------------------
 
     def _patterns(self, text: str, found: list[str]) -> str:
         shape = shape_of(text)
         for row in PATTERNS:
-            if not (
-                any(gate in text for gate in row.gates)
-                or any(digits in shape for digits in row.shapes)
-                or row.peeks
-            ):
+            if not (any_in(row.gates, text) or any_in(row.shapes, shape) or row.peeks):
                 continue
             parts: list[str] = []
             done = 0
@@ -107,30 +115,35 @@ class Inside:
                 shape = shape_of(text)
         return text
 
-    # -- key=value, key: value, "key": "value", <key>value</key> -----------------------------------------------------
-
-    def _is_secret(self, key: str, value: str) -> bool:
-        verdict = self._rules.decide_in_text(key)
-        return verdict is Verdict.SECRET or (verdict is Verdict.MAYBE and looks_random(unquote_plus(value)))
+    # -- key=value, key: value, "key": "value", <key>value</key> -------------------------------------------
 
     def _pairs(self, text: str, found: list[str]) -> str:
         if "form-data" in text:
             text = self._groups(_MULTIPART, text, found)
         parts: list[str] = []
-        done = position = 0
+        done = position = maybes = 0
         while match := _PAIR.search(text, position):
             # The separator may be the left edge of the next key: look again from there.
             position = match.end(2) - 1
             key = match[1]
-            if self._rules.decide_in_text(key) is Verdict.OPEN:
+            verdict = self._rules.decide_in_text(key)
+            if verdict is Verdict.OPEN:
                 continue
-            start, end = self._value_span(text, key, match)
-            value = text[start:end]
-            if value.strip().lower() in TRIVIAL or value.startswith(MASK) or not self._is_secret(key, value):
+            maybes += verdict is Verdict.MAYBE
+            if verdict is Verdict.MAYBE and maybes <= _MANY_MAYBES:
+                # No search for far ends: this value may be left as it is, and the next key begins inside it.
+                value = _MAYBE_VALUE.match(text, match.end())
+                if value is None or not looks_random(unquote_plus(value[1])):
+                    continue
+                start, end = value.span(1)
+            else:
+                start, end = self._value_span(text, key, match)
+            secret = text[start:end]
+            if secret.strip().lower() in TRIVIAL or _MARK.fullmatch(secret):
                 continue
-            found.append(value)
-            if "%" in value or "+" in value:
-                found.append(unquote_plus(value))
+            found.append(secret)
+            if "%" in secret or "+" in secret:
+                found.append(unquote_plus(secret))
             parts += (text[done:start], MASK)
             done = position = end
         return "".join(parts) + text[done:] if parts else text
@@ -167,14 +180,14 @@ class Inside:
 
         def replace(match: re.Match[str]) -> str:
             value = match[2]
-            if value.startswith("[redacted") or not self._is_secret(match[1], value):
+            if value.startswith("[redacted") or self._rules.decide_in_text(match[1]) is not Verdict.SECRET:
                 return match[0]
             found.append(value)
             return match[0][: match.start(2) - match.start()] + MASK
 
         return pattern.sub(replace, text)
 
-    # -- encodings -----------------------------------------------------------------------------------------------------
+    # -- encodings -----------------------------------------------------------------------------------------
 
     def _percent(self, text: str, found: list[str], depth: int) -> str:
         if not _PERCENT.search(text):
@@ -190,6 +203,11 @@ class Inside:
             masked = self.mask(decoded, found, depth + 1)
             return run if masked == decoded else quote(masked, safe=_KEEP_IN_QUOTE, errors="replace")
 
+        if text.count("%") > _MANY_ESCAPES:
+            # Run by run would take a hostile text too long: look at it decoded as a whole.
+            decoded = unquote_plus(text)
+            masked = self.mask(decoded, found, depth + 1)
+            return text if masked == decoded else masked
         return _PERCENT_RUN.sub(replace, text)
 
     def _base64(self, text: str, found: list[str], depth: int) -> str:
@@ -206,12 +224,12 @@ class Inside:
         return _BASE64_RUN.sub(replace, text)
 
     def _json(self, text: str, found: list[str], depth: int) -> str | None:
-        """Mask a JSON document, or return None when it is not one (or too deep): it is then read as plain text."""
+        """Mask a JSON document; return None when it is none (or too deep), to be read as plain text."""
         try:
-            document = json.loads(text)
+            document = json.loads(text, object_pairs_hook=_every_pair)
             before = len(found)
             masked = self._json_node(document, found, depth, secret=False)
-            return text if len(found) == before else json.dumps(masked)
+            return text if len(found) == before else json.dumps(masked, ensure_ascii=False)
         except (ValueError, RecursionError):
             return None
 
@@ -244,13 +262,26 @@ class Inside:
         return "value" in node and isinstance(name, str) and self._rules.decide(name) is Verdict.SECRET
 
 
+def _every_pair(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Keep the values of duplicate keys too: the one that a parser drops is still in the text."""
+    node: dict[str, object] = {}
+    number = 1
+    for key, value in pairs:
+        name = key
+        while name in node:
+            number += 1  # never reset: duplicates by the thousand must not take quadratic time
+            name = f"{key}#{number}"
+        node[name] = value
+    return node
+
+
 def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
     match = pattern.match(text, start)
     return match.end() if match else start
 
 
 def _closing_quote(text: str, start: int, quote_mark: str) -> int:
-    """Return the position of the closing quote, or the end of the text: what is cut off may be a secret too."""
+    """Return where the closing quote is, or the end of the text: what lacks its end may be a secret too."""
     position = start
     while (position := text.find(quote_mark, position)) >= 0:
         before = position
@@ -263,7 +294,7 @@ def _closing_quote(text: str, start: int, quote_mark: str) -> int:
 
 
 def _closing_bracket(text: str, start: int) -> int:
-    """Return the position after the bracket that closes the one at start, quotes respected, or the end of the text."""
+    """Return the position after the bracket that closes the one at start; brackets in quotes do not count."""
     opener, closer = text[start], _BRACKETS[text[start]]
     level = 0
     in_quote = ""

@@ -1,7 +1,8 @@
-"""Any Python object as something JSON can hold: exact built-in types, bounded, without running code it need not run.
+"""Any Python object as something JSON can hold: exact built-in types, bounded, without running code it need
+not run.
 
-Generators are not consumed, query sets are not evaluated, huge numbers are not printed, and a ``__str__`` that raises
-is contained.
+Generators are not consumed, query sets are not evaluated, huge numbers are not printed, and a ``__str__``
+that raises is contained.
 """
 
 import dataclasses
@@ -11,9 +12,12 @@ from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from math import isfinite
 from typing import Final
 from uuid import UUID
+
+from seclog.redaction.text import scrub
 
 Leaf = str | int | float | bool | None
 
@@ -21,21 +25,22 @@ _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**64 - 1
 _BITS_PER_DIGIT: Final = 3.33
 _MAX_INT_BITS: Final = 14_000  # 4,214 digits: below CPython's limit of 4,300 for int to str
+_MAX_MEMBERS: Final = 2000  # taken from containers that run their own code: they may be endless
 _STRINGS: Final = (UUID, Decimal)
 _SEQUENCES: Final = (list, tuple, set, frozenset, deque, KeysView, ValuesView, ItemsView, AbstractSet)
 
 
 def type_name(value: object) -> str:
-    """Return the name of a value's type, in brackets' worth of characters, whatever its metaclass says."""
+    """Return the name of a value's type, short and printable, whatever its metaclass says."""
     name = type.__dict__["__name__"].__get__(type(value))
-    return str.__str__(name)[:64]
+    return scrub(str.__str__(name)[:64])
 
 
 def members(value: object) -> list[tuple[object, object]] | None:
     """Return the pairs of a mapping, or of something that has named fields; None for anything else.
 
-    The raw methods of ``dict`` are used for its subclasses: an overridden ``items`` may hide values (Django's QueryDict
-    shows only the last of several) or do anything else.
+    The raw methods of ``dict`` are used for its subclasses: an overridden ``items`` may hide values
+    (Django's QueryDict shows only the last of several) or do anything else.
     """
     if isinstance(value, dict):
         return list(dict.items(value))
@@ -50,7 +55,7 @@ def members(value: object) -> list[tuple[object, object]] | None:
     if type(fields) is tuple:
         return [(name, getattr(value, name, None)) for name in fields]
     if isinstance(value, Mapping):
-        return [(key, value[key]) for key in value]
+        return [(key, value[key]) for key in islice(value, _MAX_MEMBERS)]
     return None
 
 
@@ -61,7 +66,7 @@ def elements(value: object) -> list[object] | None:
     if isinstance(value, tuple):
         return list(tuple.__iter__(value))
     if isinstance(value, _SEQUENCES):
-        return list(value)
+        return list(islice(value, _MAX_MEMBERS))
     return None
 
 
@@ -120,8 +125,8 @@ def _bounded(text: object, value: object, max_text: int) -> str:
 def _prints_itself(value: object) -> bool:
     """Say whether ``str()`` of the object is meant to be read, and is safe to call.
 
-    A class that defines ``__str__`` means it (lazy translations, models, exceptions). One that defines only ``__repr__``
-    is printed when it is not iterable: the repr of a query set runs the query.
+    A class that defines ``__str__`` means it (lazy translations, models, exceptions). One that defines only
+    ``__repr__`` is printed when it is not iterable: the repr of a query set runs the query.
     """
     kind = type(value)
     if (

@@ -1,9 +1,10 @@
 """Which key names hold a secret: the names as data, and the decision.
 
-A key is split into words (``_ - . space [ ]`` and camelCase) and its head, the last word, decides: ``password_length``
-is a length, ``token_type`` is a type, ``old_password`` is a password. Substrings are never looked at: that is how
-``author`` and ``monkey`` get masked elsewhere. Sources of the names: ``research/redaction_sources.md`` §1 (Sentry,
-Django, ddtrace, OpenTelemetry, OWASP Logging Cheat Sheet "Data to exclude", PCI DSS), and what those lists lack.
+A key is split into words (``_ - . space [ ]`` and camelCase) and its head, the last word, decides:
+``password_length`` is a length, ``token_type`` is a type, ``old_password`` is a password. Substrings are
+never looked at: that is how ``author`` and ``monkey`` get masked elsewhere. Sources of the names:
+``research/redaction_sources.md`` §1 (Sentry, Django, ddtrace, OpenTelemetry, OWASP Logging Cheat Sheet
+"Data to exclude", PCI DSS), and what those lists lack.
 """
 
 import re
@@ -12,33 +13,46 @@ from collections.abc import Iterable
 from enum import IntEnum
 from urllib.parse import unquote
 
-# Heads. A name of several words stands here written together: "api key" covers api_key, apiKey, X-Api-Key, APIKEY.
-_SECRET_NAMES = """
-password; passwd; passwort; passw; pass word; pwd; pw; pass; passphrase; pass phrase; passcode; pass code; contrasena
-senha; mdp; mot de passe; kennwort
-secret; secret value; secret id; secret text; token; jwt; jwe; bearer; auth; authorization; authorisation
-authentication; credential; cred; assertion; saml response; saml assertion; saml art; wresult; code verifier
-ticket granting ticket; service ticket; nonce secret
-cookie; set cookie; session; session id; session key; sess; sess id; sid; sess key; php sess id; phpsessid; jsession id
-jsessionid; asp session id; asp net session id; sessionid; sessid; symfony; user session; cf clearance
-csrf; xsrf; csrf token; csrf middleware token; csrfmiddlewaretoken; request verification token
-otp; totp; hotp; totp seed; otp seed; mfa seed; otp code; totp code; mfa code; tfa code; 2fa code; two factor code
-sms code; verification code; verify code; login code; auth code; authorization code; authentication code; one time code
-device code; user code; reset code; invite code; pairing code; activation code; security code; access code
-pin; pin code; puk; recovery code; backup code; scratch code; recovery phrase; seed phrase; secret phrase; mnemonic
-security answer; secret answer; security question answer; challenge answer
-cvv; cvc; cvv2; cvc2; csc; cid code; card verification; card security code
-pan; card number; card no; card num; cc number; cc num; cc no; credit card; creditcard; credit card number; debit card
-track1; track2; track data; iban; bank account; account iban; routing and account; ssn; social security number
-social security; tax id number; national id; national insurance number
-signature; sig; hmac; x amz signature; x goog signature; amz credential; goog credential
-api key; apikey; secret key; private key; access key; auth key; ssh key; encryption key; signing key; signature key
-master key; account key; service key; db key; database key; priv key; client key; deploy key; shared key; storage key
-crypt key; hmac key; license key; licence key; app key; application key; consumer key; server key; integration key
-webhook key; aes key; rsa key; pgp key; gpg key; key pass; key material; wrapping key; data key; keytab; private pem
-shared access key; shared access signature; sas; sas url; secret string; secret binary
-connection string; conn string; conn str; connect string; jdbc url secret; database credentials
-password hash; password digest; passwd hash; pwd hash; pw hash; hashed password; encrypted password; password salt
+# Heads. A name of several words stands here written together: "api key" covers api_key, apiKey, X-Api-Key and
+# APIKEY. A plural is covered by its singular.
+_HIDDEN_NAMES = """
+password; passwd; passwort; passw; pass word; pwd; pw; pass; passphrase; pass phrase; passcode; pass code;
+contrasena; senha; mdp; mot de passe; kennwort;
+
+secret; secret value; secret id; secret text; token; jwt; jwe; bearer; auth; authorization; authorisation;
+authentication; credential; cred; assertion; saml response; saml assertion; saml art; wresult; code
+verifier; ticket granting ticket; service ticket; nonce secret;
+
+cookie; set cookie; session; session id; session key; sess; sess id; sid; sess key; php sess id; phpsessid;
+jsession id; jsessionid; asp session id; asp net session id; sessionid; sessid; symfony; user session; cf
+clearance; csrf; xsrf; csrf token; csrf middleware token; csrfmiddlewaretoken; request verification token;
+
+otp; totp; hotp; totp seed; otp seed; mfa seed; otp code; totp code; mfa code; tfa code; 2fa code; two
+factor code; sms code; verification code; verify code; login code; auth code; authorization code;
+authentication code; one time code; device code; user code; reset code; invite code; pairing code;
+activation code; security code; access code;
+
+pin; pin code; puk; recovery code; backup code; scratch code; recovery phrase; seed phrase; secret phrase;
+mnemonic; security answer; secret answer; security question answer; challenge answer;
+
+cvv; cvc; cvv2; cvc2; csc; cid code; card verification; card security code; pan; card number; card no; card
+num; cc number; cc num; cc no; credit card; creditcard; credit card number; debit card; track1; track2;
+track data; iban; bank account; account iban; routing and account; ssn; social security number; social
+security; tax id number; national id; national insurance number;
+
+signature; sig; hmac; x amz signature; x goog signature; amz credential; goog credential;
+
+api key; apikey; secret key; private key; access key; auth key; ssh key; encryption key; signing key;
+signature key; master key; account key; service key; db key; database key; priv key; client key; deploy key;
+shared key; storage key; crypt key; hmac key; license key; licence key; app key; application key; consumer
+key; server key; integration key; webhook key; aes key; rsa key; pgp key; gpg key; key pass; key material;
+wrapping key; data key; keytab; private pem; shared access key; shared access signature; sas; sas url;
+secret string; secret binary;
+
+connection string; conn string; conn str; connect string; jdbc url secret; database credentials;
+
+password hash; password digest; passwd hash; pwd hash; pw hash; hashed password; encrypted password;
+password salt;
 """
 
 # A head alone that says nothing: masked only when the value looks random (long, letters and digits mixed).
@@ -46,22 +60,62 @@ _MAYBE_NAMES = "key; code; state; relay state; nonce"
 
 # Compounds that end in a secret or ambiguous head and are known to be harmless.
 _BENIGN_NAMES = """
-primary key; foreign key; sort key; cache key; partition key; routing key; hot key; public key; pub key; host public key
-idempotency key; dedup key; group key; translation key; i18n key; natural key; object key; row key; shard key; lookup key
-message key; error key; config key; setting key; field key; dict key; index key; unique key; composite key; key key
-next token; page token; pagination token; continuation token; next page token; sync token; max token; min token
-total token; prompt token; completion token; input token; output token; num token; n token; used token; cached token
-status code; error code; country code; postal code; post code; zip code; language code; lang code; currency code
-exit code; response code; return code; reason code; area code; region code; product code; http code; sql code; source code
-result code; airport code; locale code; state code; city code; promo code; coupon code; discount code; bar code; qr code
-key code; char code; color code; event code; failure code; close code; dial code; phone code; sub code; class code
-sample session; has session; max session; active session; total session; open session
-method signature; function signature; type signature; requires auth; has password; use password; http auth; need auth
+primary key; foreign key; sort key; cache key; partition key; routing key; hot key; public key; pub key;
+host public key; idempotency key; dedup key; group key; translation key; i18n key; natural key; object key;
+row key; shard key; lookup key; message key; error key; config key; setting key; field key; dict key; index
+key; unique key; composite key; key key;
+
+next token; page token; pagination token; continuation token; next page token; sync token; max token; min
+token; total token; prompt token; completion token; input token; output token; num token; n token; used
+token; cached token;
+
+status code; error code; country code; postal code; post code; zip code; language code; lang code; currency
+code; exit code; response code; return code; reason code; area code; region code; product code; http code;
+sql code; source code; result code; airport code; locale code; state code; city code; promo code; coupon
+code; discount code; bar code; qr code; key code; char code; color code; event code; failure code; close
+code; dial code; phone code; sub code; class code;
+
+sample session; has session; max session; active session; total session; open session;
+
+method signature; function signature; type signature; requires auth; has password; use password; http auth;
+need auth;
 """
 
-# Last words that say which copy of the secret it is, not what it is: password_confirm, token_value, new_password_again.
+# Last words that say which copy of the secret it is, not what it is: password_confirm, token_value,
+# new_password_again.
 _COPY_WORDS = frozenset(
-    ["confirm", "confirmation", "confirmed", "again", "repeat", "repeated", "retype", "verify", "check", "new", "old", "current", "raw", "plain", "plaintext", "value", "val", "text", "str", "string", "input", "original", "previous", "prev", "base64", "b64", "encoded", "enc", "x", "y"]
+    [
+        "confirm",
+        "confirmation",
+        "confirmed",
+        "again",
+        "repeat",
+        "repeated",
+        "retype",
+        "verify",
+        "check",
+        "new",
+        "old",
+        "current",
+        "raw",
+        "plain",
+        "plaintext",
+        "value",
+        "val",
+        "text",
+        "str",
+        "string",
+        "input",
+        "original",
+        "previous",
+        "prev",
+        "base64",
+        "b64",
+        "encoded",
+        "enc",
+        "x",
+        "y",
+    ]
 )
 
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])")
@@ -72,17 +126,17 @@ _MEMO_KEY = 128
 
 
 def _table(names: str) -> frozenset[str]:
-    return frozenset(name.replace(" ", "") for name in re.split(r"[;\n]\s*", names.strip()))
+    return frozenset("".join(name.split()) for name in names.split(";") if name.strip())
 
 
-SECRET_NAMES = _table(_SECRET_NAMES)
+SECRET_NAMES = _table(_HIDDEN_NAMES)
 MAYBE_NAMES = _table(_MAYBE_NAMES)
 BENIGN_NAMES = _table(_BENIGN_NAMES)
 
 # Secrets that may be several words, so that a text after such a key is masked up to the end of its line.
 WORDY_NAMES = _table(
-    "passphrase; pass phrase; recovery phrase; seed phrase; secret phrase; mnemonic; security answer; secret answer;"
-    " authorization; cookie; set cookie; connection string; private key; ssh key"
+    "passphrase; pass phrase; recovery phrase; seed phrase; secret phrase; mnemonic; security answer;"
+    "secret answer; authorization; cookie; set cookie; connection string; private key; ssh key"
 )
 
 
@@ -106,14 +160,14 @@ def words_of(key: str) -> list[str]:
 class KeyRules:
     """Decides keys and remembers the decisions.
 
-    Safe from threads: the memo is a dict whose entries never change their meaning; the worst that a race does is to
-    decide a key twice.
+    Safe from threads: the memo is a dict whose entries never change their meaning; the worst that a race
+    does is to decide a key twice.
     """
 
     __slots__ = ("_extra", "_memo")
 
     def __init__(self, extra_keys: Iterable[str] = ()) -> None:
-        """Take the user's own secret names, matched like the built-in ones: whole, or as the last words of a key."""
+        """Take the user's own secret names, matched like the built-in ones: as the last words of a key."""
         self._extra = frozenset(joined for key in extra_keys if (joined := "".join(words_of(key))))
         self._memo: dict[str, Verdict] = {}
 
@@ -179,8 +233,8 @@ _RUN = re.compile(r"[A-Za-z0-9]{10,}")
 def looks_random(value: str) -> bool:
     """Say whether a value looks like a generated secret: long, one word, letters and digits mixed.
 
-    Used where the key alone does not decide (``code``, ``key``, ``state``): an OAuth code is masked, ``E1042``,
-    ``invalid_grant``, ``home:v3`` and a UUID stay.
+    Used where the key alone does not decide (``code``, ``key``, ``state``): an OAuth code is masked,
+    ``E1042``, ``invalid_grant``, ``home:v3`` and a UUID stay.
     """
     if not _TOKEN_CHARS.fullmatch(value) or _UUID.fullmatch(value):
         return False

@@ -7,8 +7,9 @@ detect-secrets, RFC 7519, 7515, 7616, 7617, 8959, PCI DSS, ISO 13616; see ``rese
 
 Patterns are written in the syntax RE2 and ``re`` share and run in linear time in both: an open repetition either
 follows a left edge that is outside its own character class (so that a run is tried once) or cannot contain its own
-prefix. The tests run every row over a megabyte of its own prefixes.
+prefix. The tests run every row over the longest text it may meet, made of its own prefixes.
 """
+# ruff: noqa: E501 (tables: one row a line)
 
 import base64
 import binascii
@@ -81,13 +82,10 @@ _IBAN_LENGTHS: Final = {
 def _iban(candidate: str) -> int:
     """Check the mod-97 remainder (ISO 13616) over the country's length; what follows is not part of the number."""
     length = _IBAN_LENGTHS.get(candidate[:2])
-    end = compact = 0
-    for end, char in enumerate(candidate, 1):
-        compact += char not in " -"
-        if compact == length:
-            break
-    else:
+    places = [place for place, char in enumerate(candidate, 1) if char not in " -"]
+    if length is None or len(places) < length:
         return 0
+    end = places[length - 1]
     number = candidate[:end].replace(" ", "").replace("-", "")
     rearranged = "".join(str(int(char, 36)) for char in number[4:] + number[:4])
     return end if int(rearranged) % 97 == 1 else 0
@@ -118,6 +116,10 @@ def _segment(candidate: str) -> int:
     return len(candidate) if digits >= 2 and any(map(str.isalpha, candidate)) else 0
 
 
+def _long(candidate: str) -> int:
+    return len(candidate) if len(candidate) > 30 else 0
+
+
 def _basic(candidate: str) -> int:
     """Want what RFC 7617 says: base64 of ``user:password``."""
     body = candidate.rstrip("=").replace("-", "+").replace("_", "/")
@@ -133,7 +135,7 @@ def _basic(candidate: str) -> int:
 
 # Left edges. A literal backslash-n (an escaped line feed in a repr or in JSON) is an edge too.
 _EDGE_WORD: Final = r"(?:^|[^A-Za-z0-9]|\\[nrt])"
-_EDGE_TOKEN: Final = r"(?:^|[^A-Za-z0-9_-]|\\[nrt])"
+_EDGE_URL64: Final = r"(?:^|[^A-Za-z0-9_-]|\\[nrt])"
 _EDGE_DIGIT: Final = r"(?:^|[^A-Za-z0-9_.]|\\[nrt])"
 _SCHEME_END: Final = r"(?:[ \t:=]|%20|\+){1,3}"
 
@@ -144,7 +146,7 @@ def _row(kind: str, pattern: str, *gates: str, check: Check | None = None) -> Pa
 
 def _token(kind: str, *prefixes: str, body: str, least: int, check: Check | None = None) -> Pattern:
     """A vendor's key: a fixed prefix and a body of at least so many characters."""
-    edge = _EDGE_WORD if all(prefix.endswith("_") for prefix in prefixes) and "_" not in body else _EDGE_TOKEN
+    edge = _EDGE_WORD if all(prefix.endswith("_") for prefix in prefixes) and "_" not in body else _EDGE_URL64
     choice = "|".join(re.escape(prefix) for prefix in prefixes)
     return _row(kind, f"{edge}((?:{choice})[{body}]{{{least},}})", *prefixes, check=check)
 
@@ -161,6 +163,7 @@ def _scheme_gates(word: str) -> tuple[str, ...]:
 
 _ALNUM: Final = "A-Za-z0-9"
 _URL64: Final = r"A-Za-z0-9_\-"
+_JWT_REST: Final = rf"\.[{_URL64}]*\.[{_URL64}]*(?:\.[{_URL64}]*){{0,2}}"
 _HEX: Final = "0-9a-fA-F"
 _B64: Final = "A-Za-z0-9+/="
 
@@ -179,18 +182,13 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     ),
     _row("private_key", r"PuTTY-User-Key-File-[23]:([^\x00]*)", "PuTTY-User-Key-File-"),
     _token("private_key", "AGE-SECRET-KEY-1", body="A-Z0-9", least=40),
-    # JWS compact, JWE compact (five parts, some may be empty) and unsigned tokens.
-    _row(
-        "jwt",
-        rf"{_EDGE_WORD}(eyJ[A-Za-z0-9]{{6,}}[A-Za-z0-9_-]{{0,64}}\.[{_URL64}]*\.[{_URL64}]*(?:\.[{_URL64}]*){{0,2}})",
-        "eyJ",
-        check=lambda found: len(found) if len(found) > 30 else 0,
-    ),
-    _row("jwt", rf"{_EDGE_WORD}(ZXlK[A-Za-z0-9]{{60,}}[{_B64}_-]*)", "ZXlK"),
-    _row(
-        "signed_session", rf"{_EDGE_WORD}(\.?eJ[A-Za-z0-9]{{8,}}[{_URL64}]*[.:][{_URL64}]{{5,8}}[.:][{_URL64}]{{20,}})", "eJ"
-    ),
-    _row("signed_session", rf"{_EDGE_WORD}(eyJ[A-Za-z0-9]{{4,}}[{_URL64}]*:[{_URL64}]{{5,8}}:[{_URL64}]{{20,}})", "eyJ"),
+    # JWS compact, JWE compact (five parts, some may be empty) and unsigned tokens. The second row finds a token behind a
+    # dash or underscore; there the header must be one run of letters and digits, or a run would be tried many times.
+    _row("jwt", rf"{_EDGE_URL64}(eyJ[{_URL64}]{{6,}}{_JWT_REST})", "eyJ", check=_long),
+    _row("jwt", rf"{_EDGE_WORD}(eyJ[{_ALNUM}]{{6,}}{_JWT_REST})", "eyJ", check=_long),
+    _row("jwt", rf"{_EDGE_URL64}(ZXlK[{_URL64}]{{60,}}={{0,2}})", "ZXlK"),
+    _row("signed_session", rf"{_EDGE_URL64}(\.?eJ[{_URL64}]{{8,}}[.:][{_URL64}]{{5,8}}[.:][{_URL64}]{{20,}})", "eJ"),
+    _row("signed_session", rf"{_EDGE_URL64}(eyJ[{_URL64}]{{4,}}:[{_URL64}]{{5,8}}:[{_URL64}]{{20,}})", "eyJ"),
     # Authorization schemes (RFC 7235); the scheme stays.
     _row("bearer", rf"{_any_case('bearer')}{_SCHEME_END}([{_ALNUM}._~+/=|:-]{{8,}})", *_scheme_gates("earer"), check=_credential),
     _row("basic", rf"{_any_case('basic')}{_SCHEME_END}([{_B64}_-]{{8,}})", *_scheme_gates("asic"), check=_basic),
@@ -220,7 +218,8 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     _row("password_hash", r"(\$argon2(?:id|i|d)\$[^\s\"'&;<>]{20,})", "$argon2"),
     _row("password_hash", r"(pbkdf2[_:]sha[0-9]{1,3}[:$][^\s\"'&;<>]{20,})", "pbkdf2_sha", "pbkdf2:sha"),
     _row("password_hash", r"(scrypt[:$][0-9A-Za-z][^\s\"'&;<>]{20,})", "scrypt$", "scrypt:"),
-    _row("password_hash", r"(\$(?:1|5|6|7|y|gy|scrypt|md5|apr1|pbkdf2-sha256|pbkdf2-sha512)\$[^\s\"'&;<>]{20,})", "$"),
+    _row("password_hash", r"(\$(?:1|5|6|7|y|gy|scrypt|md5|apr1|pbkdf2-sha256|pbkdf2-sha512)\$[^\s\"'&;<>]{20,})",
+         "$1$", "$5$", "$6$", "$7$", "$y$", "$gy$", "$scrypt$", "$md5$", "$apr1$", "$pbkdf2-"),
     _row("password_hash", rf"(\{{S?SHA(?:256|512)?\}}[{_B64}]{{20,}})", "SHA"),
     # Vendors' keys.
     _row("aws_key_id", rf"{_EDGE_WORD}((?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{{16}})", "A3T", "AKIA", "ASIA", "ABIA", "ACCA"),
@@ -280,7 +279,11 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         peeks=(r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}",),
     ),
     # Cards, accounts, people.
-    _row("track", r"(?:;|%[3b]B?)([0-9]{12,19}=[0-9]{4,40})\?", "="),
+    Pattern(
+        "track",
+        re.compile(r"(?:;|%[3b]B?)([0-9]{12,19}=[0-9]{4,40})\?", re.ASCII),
+        shapes=("000000000000=",),
+    ),
     _row("track", r"%B([0-9]{12,19}\^[^\^\s]{2,26}\^[0-9]{4,40})", "%B"),
     Pattern(
         "iban",

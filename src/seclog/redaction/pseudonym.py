@@ -9,8 +9,8 @@ _MIN_KEY_BYTES = 16
 class Pseudonymizer:
     """Turns session ids, unknown user names and the like into stable 32-digit names.
 
-    HMAC-SHA256 (RFC 2104) over ``purpose + 0x00 + value``, cut to 16 bytes. The purpose keeps the same value under
-    two purposes from being linkable. Safe from threads and from the event loop.
+    HMAC-SHA256 (RFC 2104) over ``purpose + 0x00 + value``, cut to 16 bytes. The purpose keeps the same
+    value under two purposes from being linkable. Safe from threads and from the event loop.
     """
 
     __slots__ = ("_key",)

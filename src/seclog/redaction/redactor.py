@@ -1,35 +1,52 @@
 """The redactor: two roads from untrusted fields to fields that may be written.
 
-The **quick road** takes almost every event: keys known to be open, short scalars, and one look over the texts not seen
-before. Whatever is not plainly harmless takes the **careful road**: gather the values and mask by key, look inside
-the texts, mask what was found everywhere else, make safe and cut. Both give the same result.
+The **quick road** takes almost every event: keys known to be open, short scalars, and one look over the
+texts not seen before. Whatever is not plainly harmless takes the **careful road**: gather the values and
+mask by key, look inside the texts, mask what was found everywhere else, make safe and cut. Both give the
+same result.
 
 Redaction never raises and never changes its input. Safe from threads and from the event loop.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 from math import isfinite
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from seclog.redaction.gate import best_gate
 from seclog.redaction.inside import Inside
 from seclog.redaction.jsonsafe import elements, leaf, members, type_name
-from seclog.redaction.keys import KeyRules, Verdict, looks_random, words_of
+from seclog.redaction.keys import KeyRules, Verdict, looks_random
+from seclog.redaction.patterns import is_card_number
 from seclog.redaction.propagation import Propagation, mask_forms
 from seclog.redaction.text import MASK, cut, cut_before_scan, scrub, water_level
 
 _log = logging.getLogger("seclog.internal")
 
 _MEMO_CAP: Final = 4096  # entries in each memo; keys and texts come from clients
+_QUICK_ITEMS: Final = 32
 _MEMO_TEXT: Final = 256  # characters of a text that is worth remembering as clean
 _CARD_MIN: Final = 10**12  # the shortest card number has 13 digits
 _INT_MIN: Final = -(2**63)
+_INT_END: Final = 2**64
+# No generated secret looks like that: letters only.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_.-]{1,64}|…", re.ASCII)
+_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 _JOINT: Final = "|"  # printable, in no gate, and no part of any word
 _FIELD_KEY: Final = "seclog.change.field"
 _CHANGED_KEYS: Final = ("seclog.change.old", "seclog.change.new")
+
+
+class Joinable(Protocol):
+    """A request's context, as the redactor sees it."""
+
+    user_agent: str | None
+
+    def joined(self, known: Container[str]) -> str:
+        """Return its texts as one."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -60,7 +77,18 @@ _DEFAULT_LIMITS: Final = Limits()
 class Redactor:
     """Takes the secrets out of the untrusted part of an entry and makes it safe to write."""
 
-    __slots__ = ("_clean", "_clean_max", "_gate", "_inside", "_limits", "_open_keys", "_rules")
+    __slots__ = (
+        "_clean",
+        "_clean_max",
+        "_inside",
+        "_limits",
+        "_may_need_work",
+        "_open_keys",
+        "_quick_items",
+        "_quick_text",
+        "_rules",
+        "failures",
+    )
 
     def __init__(
         self, extra_keys: Iterable[str] = (), limits: Limits = _DEFAULT_LIMITS, use_re2: bool | None = None
@@ -68,18 +96,27 @@ class Redactor:
         """Build the tables.
 
         Args:
-            extra_keys: The user's own secret key names; matched whole or as the last words of a key, in any case.
+            extra_keys: The user's own secret key names; matched whole or as the last words of a key, in any
+                case.
             limits: How much of an event is looked at and kept.
-            use_re2: Whether the gate runs on google-re2; None takes it when it can be imported. Results are the same.
+            use_re2: Whether the gate runs on google-re2; None takes it when it can be imported. Both give
+                the same results.
 
         Raises:
             ImportError: ``use_re2`` is True and google-re2 is not installed.
         """
+        self.failures = 0
+        gate = best_gate(use_re2)
+        self._may_need_work = gate.may_need_work
         self._rules = KeyRules(extra_keys)
         self._limits = limits
-        self._gate = best_gate(use_re2)
-        self._inside = Inside(self._rules, self._gate.may_hide)
+        self._inside = Inside(self._rules, gate)
         self._clean_max = min(_MEMO_TEXT, limits.max_text)
+        # What may take the quick road can reach no limit, even when every known text in it is as long as
+        # can be.
+        self._quick_items = min(_QUICK_ITEMS, limits.max_items, limits.max_nodes)
+        widest = self._quick_items * (_MEMO_TEXT + limits.max_key)
+        self._quick_text = min(limits.max_text, limits.max_scan, limits.max_total_text - widest)
         self._clean: set[str] = set()  # texts that hold no secret and need no change
         self._open_keys: set[str] = set()  # keys that hold no secret and need no change
 
@@ -93,10 +130,11 @@ class Redactor:
             A new dict of JSON-safe values, and the number of values that were masked.
         """
         try:
-            quick = self._quick(fields)
-            return (quick, 0) if quick is not None else _Event(self).redact(fields)
-        except Exception as error:  # noqa: BLE001  (a logger must not break its host; nothing unredacted may pass)
-            _log.warning("redaction failed (%s); the fields were withheld", type_name(error))
+            if type(fields) is dict and self.is_harmless(fields):
+                return fields.copy(), 0
+            return _Event(self).redact(fields)
+        except Exception as error:  # noqa: BLE001  (the host must not break, and nothing unredacted may pass)
+            self._complain("the fields were", error)
             return {"seclog.redaction.error": type_name(error)}, 1
 
     def text(self, value: str) -> str:
@@ -106,60 +144,64 @@ class Redactor:
             value: Any string.
 
         Returns:
-            The string with its secrets masked, without control characters, at most ``max_text`` long plus a note.
+            The string with its secrets masked, without control characters, at most ``max_text`` long plus a
+            note.
         """
         try:
-            masked, _ = _Event(self).redact({"text": value})
+            masked, _ = self.redact({"text": value})
             return str(masked["text"])
         except Exception as error:  # noqa: BLE001  (see redact)
-            _log.warning("redaction failed (%s); the text was withheld", type_name(error))
+            self._complain("the text was", error)
             return f"[unprintable {type_name(value)}]"
 
-    def _quick(self, fields: Mapping[str, object]) -> dict[str, object] | None:
-        """Return the fields as they are when nothing in them needs a change, else None. The hot loop."""
-        limits = self._limits
-        size = len(fields)
-        if type(fields) is not dict or size > limits.max_items or not self._open_keys.issuperset(fields):
-            return None
-        out = fields.copy()
+    def is_harmless(self, fields: dict[str, object], context: Joinable | None = None) -> bool:
+        """Say whether nothing in an event needs a change: then it may be written as it is. The hot loop.
+
+        Args:
+            fields: Flat dotted keys; values of any kind.
+            context: Holds more texts, under names known to be open.
+        """
+        if len(fields) > self._quick_items or not self._open_keys.issuperset(fields):
+            return False
         clean = self._clean
-        fresh: list[str] = []
-        for value in out.values():
+        # One look over all new texts together is much cheaper than one look each.
+        joined = "" if context is None else context.joined(clean)
+        for value in fields.values():
             kind = type(value)
             if kind is str:
                 if value not in clean:
-                    fresh.append(value)
+                    joined += _JOINT + value
             elif kind is int:
                 if not _INT_MIN <= value < _CARD_MIN:
-                    return None
+                    return False
             elif kind is float:
                 if not isfinite(value):
-                    return None
+                    return False
             elif value is not None and kind is not bool:
-                return None
-        if not fresh:
-            return out
-        # One look over all new texts together is much cheaper than one look each.
-        joined = _JOINT.join(fresh)
-        room = limits.max_total_text - size * (_MEMO_TEXT + limits.max_key)
-        if len(joined) > limits.max_text or len(joined) > room:
-            return None
-        if self._gate.may_need_work(joined) and not all(self._is_clean(text) for text in fresh):
-            return None
-        self._remember_clean(fresh if len(joined) <= self._clean_max else self._short(fresh))
-        return out
+                return False
+        if len(joined) > self._quick_text or (self._may_need_work(joined) and not self._is_clean(joined)):
+            return False
+        if context is not None and context.user_agent is not None and context.user_agent not in clean:
+            self._remember_clean(context.user_agent)
+        return True
+
+    def _complain(self, what: str, error: BaseException) -> None:
+        """Log a failure of our own: the first, the second, the fourth … an attacker who finds one cannot fill a log."""
+        self.failures += 1
+        if self.failures & (self.failures - 1) == 0:
+            _log.error(
+                "seclog: redaction failed %d times, %s withheld: %s", self.failures, what, type_name(error)
+            )
 
     def _is_clean(self, text: str) -> bool:
         return text.isprintable() and self._inside.mask(text, []) == text
 
-    def _short(self, texts: Iterable[str]) -> list[str]:
-        return [text for text in texts if len(text) <= self._clean_max]
-
-    def _remember_clean(self, texts: list[str]) -> None:
-        clean = self._clean
-        if len(clean) + len(texts) > _MEMO_CAP:
-            clean.clear()
-        clean.update(texts)
+    def _remember_clean(self, text: str) -> None:
+        """Remember a text that will come again. Only clean ones are kept, and not many."""
+        if text not in self._clean and len(text) <= self._clean_max:
+            if len(self._clean) >= _MEMO_CAP:
+                self._clean.clear()
+            self._clean.add(text)
 
     def _remember_open(self, key: str) -> None:
         if len(self._open_keys) >= _MEMO_CAP:
@@ -200,14 +242,14 @@ class _Event:
         self._hide_changed_secret(tree)
         self._look_inside()
         self._fit()
-        out = {name: self._finish(value) for name, value in self._named(tree, top=True)}
+        out = {name: self._finish(value) for name, value in self._named(tree)}
         if type(fields) is dict:
             for key in fields.keys() & out.keys():
                 if type(key) is str and key not in _CHANGED_KEYS and self._rules.decide(key) is Verdict.OPEN:
                     self._redactor._remember_open(key)
         return out, self._masked
 
-    # -- 1. gather: built-in types only, masked by key ---------------------------------------------------------------
+    # -- 1. gather: built-in types only, masked by key -----------------------------------------------------
 
     def _gather(self, value: object, depth: int, *, secret: bool = False) -> object:
         """Return a raw tree of dicts, lists and scalars, with everything under a secret key masked."""
@@ -219,7 +261,7 @@ class _Event:
     def _gather_any(self, value: object, depth: int, secret: bool) -> object:
         self._budget -= 1
         pairs = items = None
-        if type(value) is not str:
+        if type(value) not in _SCALARS:
             pairs = members(value)
             items = elements(value) if pairs is None else None
         if pairs is None and items is None:
@@ -249,9 +291,9 @@ class _Event:
             if number >= self._limits.max_items or self._budget <= 0:
                 # Not written, but a secret among them may still be quoted by a text that is.
                 if hidden and isinstance(value, str) and number < self._limits.max_nodes:
-                    self._secrets.remember([str.__str__(value)[: self._limits.max_scan]])
+                    self._secrets.remember(str.__str__(value)[: self._limits.max_scan])
                 continue
-            self._note(key)
+            self._note_key(key)
             tree[_free_name(key, tree)] = self._gather(value, depth + 1, secret=hidden)
         if len(pairs) > len(tree):
             tree[_free_name("…", tree)] = f"[…{len(pairs) - len(tree)} more]"
@@ -262,7 +304,7 @@ class _Event:
         if len(items) == 2 and not secret and isinstance(items[0], str | bytes):
             key = self._key(items[0])
             if self._hides(key, items[1]):
-                self._note(key)
+                self._note_key(key)
                 self._budget -= 1
                 return [key, self._gather(items[1], depth + 1, secret=True)]
         tree: list[object] = []
@@ -292,6 +334,8 @@ class _Event:
 
     def _key(self, raw_key: object) -> str:
         try:
+            if isinstance(raw_key, tuple):
+                return f"({', '.join(self._key(part) for part in tuple.__iter__(raw_key))})"
             scalar = leaf(raw_key, self._limits.max_scan)
             return scalar if type(scalar) is str else str(scalar)
         except Exception:  # noqa: BLE001  (see _gather)
@@ -301,19 +345,21 @@ class _Event:
         if scalar is None or scalar == "" or isinstance(scalar, bool):
             return scalar
         self._masked += 1
-        self._secrets.remember([str(scalar)[: self._limits.max_scan]])
+        self._secrets.remember(str(scalar)[: self._limits.max_scan])
         return MASK
 
     def _scalar(self, scalar: object) -> object:
-        if type(scalar) is int and scalar >= _CARD_MIN:
-            # A card number sent as a JSON number.
-            text = str(scalar)
-            if self._inside.mask(text, []) != text:
-                self._note(text)
-                return text
+        if type(scalar) is int and scalar >= _CARD_MIN and is_card_number(str(scalar)):
+            scalar = str(scalar)  # a card number sent as a JSON number
         if type(scalar) is str:
             self._note(scalar)
         return scalar
+
+    def _note_key(self, key: str) -> None:
+        # A plain name is structure, not content: it needs no look, and a client whose password is "user.name"
+        # must not rename that field.
+        if not _PLAIN_NAME.fullmatch(key):
+            self._note(key)
 
     def _note(self, text: str) -> None:
         self._texts[text] = text
@@ -333,13 +379,13 @@ class _Event:
             return [self._mask_all(item) for item in node]
         return node if node == MASK else self._mask_scalar(node)
 
-    # -- 2. look inside, and propagate -------------------------------------------------------------------------------
+    # -- 2. look inside, and propagate ---------------------------------------------------------------------
 
     def _look_inside(self) -> None:
-        """Mask the texts: first what is known from keys, then what their content shows, then that everywhere else."""
+        """Mask the texts: what is known from keys, what their content shows, and that everywhere else too."""
         limit = water_level([len(text) for text in self._texts], self._limits.max_scan)
         clean = self._redactor._clean
-        known = self._secrets.ordered()
+        known = self._secrets.forms_in(self._texts)
         later: list[str] = []
         for raw in self._texts:
             text = mask_forms(cut_before_scan(raw, limit), known)
@@ -347,12 +393,13 @@ class _Event:
                 text = self._inside.mask(text, later)
             self._texts[raw] = text
         if later:
-            self._secrets.remember(later)
-            known = self._secrets.ordered()
+            for secret in later:
+                self._secrets.remember(secret)
+            known = self._secrets.forms_in(self._texts.values())
             for raw, text in self._texts.items():
                 self._texts[raw] = mask_forms(text, known)
 
-    # -- 3. make safe, cut, rebuild ------------------------------------------------------------------------------------
+    # -- 3. make safe, cut, rebuild ------------------------------------------------------------------------
 
     def _fit(self) -> None:
         limits = self._limits
@@ -366,9 +413,10 @@ class _Event:
             if safe == raw:
                 unchanged.append(raw)
             self._texts[raw] = safe
-        self._redactor._remember_clean(self._redactor._short(unchanged))
+        for text in unchanged:
+            self._redactor._remember_clean(text)
 
-    def _named(self, tree: dict[str, object], *, top: bool = False) -> Iterable[tuple[str, object]]:
+    def _named(self, tree: dict[str, object]) -> Iterable[tuple[str, object]]:
         """Give the members of a dict their final names; two that fall together are numbered."""
         taken: dict[str, object] = {}
         for key, value in tree.items():
@@ -377,8 +425,7 @@ class _Event:
             yield name, value
 
     def _final_key(self, key: str) -> str:
-        # A plain name is structure, not content: a client whose password is "user.name" must not rename that field.
-        name = scrub(key) if _is_plain_name(key) else self._texts.get(key, scrub(key))
+        name = key if _PLAIN_NAME.fullmatch(key) else self._texts.get(key, scrub(key))
         return cut(name, self._limits.max_key)
 
     def _finish(self, node: object) -> object:
@@ -406,13 +453,3 @@ def _free_name(name: str, taken: Mapping[str, object]) -> str:
     while f"{name}#{number}" in taken:
         number += 1
     return f"{name}#{number}"
-
-
-def _is_plain_name(key: str) -> bool:
-    """Say whether a key is a name made of letters only: no generated secret looks like that."""
-    return (
-        len(key) <= 64
-        and key.isascii()
-        and all(word.isalpha() for word in words_of(key))
-        and key.isprintable()
-    )

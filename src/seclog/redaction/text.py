@@ -22,8 +22,8 @@ def mark(kind: str) -> str:
 def scrub(text: str) -> str:
     """Replace what could break a line, a terminal or a decoder, one character for one character.
 
-    C0 controls become their control pictures (a line feed shows as U+240A: visible, harmless, nothing lost), DEL
-    becomes U+2421, C1 controls and lone surrogates become U+FFFD.
+    C0 controls become their control pictures (a line feed shows as U+240A: visible, harmless, nothing
+    lost), DEL becomes U+2421, C1 controls and lone surrogates become U+FFFD.
 
     Args:
         text: Any string; a subclass comes back as an exact ``str``.
@@ -56,8 +56,9 @@ def cut(text: str, limit: int) -> str:
 def cut_before_scan(text: str, limit: int) -> str:
     """Shorten a text that is too long to be scanned, without leaving half a secret at its end.
 
-    The last word is dropped (or the last 512 characters, when there is no space among them): it may be the first
-    half of a secret that no pattern recognises any more. No digest here: this text has not been redacted.
+    The last word is dropped (or the last 512 characters, when there is no space among them): it may be the
+    first half of a secret that no pattern recognises any more. No digest here: this text has not been
+    redacted.
     """
     if len(text) <= limit:
         return text
@@ -70,8 +71,8 @@ def cut_before_scan(text: str, limit: int) -> str:
 def water_level(lengths: list[int], budget: int) -> int:
     """Return the length to which the longest texts must be cut so that all of them fit a budget.
 
-    Short texts stay whole, however long the others are: a hostile body must not push the path or the user name out
-    of its own record.
+    Short texts stay whole, however long the others are: a hostile body must not push the path or the user
+    name out of its own record.
 
     Args:
         lengths: The length of every text, in characters.

@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,41 +14,81 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='StoreSettings',
+            name="StoreSettings",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=50)),
-                ('tax_rate', models.DecimalField(decimal_places=2, max_digits=4)),
-                ('free_shipping_from', models.PositiveIntegerField(default=50)),
-                ('payment_api_key', models.CharField(blank=True, max_length=100)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=50)),
+                ("tax_rate", models.DecimalField(decimal_places=2, max_digits=4)),
+                ("free_shipping_from", models.PositiveIntegerField(default=50)),
+                ("payment_api_key", models.CharField(blank=True, max_length=100)),
             ],
             options={
-                'verbose_name_plural': 'store settings',
+                "verbose_name_plural": "store settings",
             },
         ),
         migrations.CreateModel(
-            name='Customer',
+            name="Customer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('address', models.CharField(blank=True, max_length=200)),
-                ('birthday', models.DateField(blank=True, null=True)),
-                ('user', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=80)),
+                ("address", models.CharField(blank=True, max_length=200)),
+                ("birthday", models.DateField(blank=True, null=True)),
+                (
+                    "user",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('item', models.CharField(max_length=80)),
-                ('quantity', models.PositiveSmallIntegerField(default=1)),
-                ('price', models.DecimalField(decimal_places=2, max_digits=8)),
-                ('status', models.CharField(choices=[('open', 'Open'), ('paid', 'Paid'), ('shipped', 'Shipped'), ('refunded', 'Refunded')], default='open', max_length=10)),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='orders', to='shop.customer')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("item", models.CharField(max_length=80)),
+                ("quantity", models.PositiveSmallIntegerField(default=1)),
+                ("price", models.DecimalField(decimal_places=2, max_digits=8)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("paid", "Paid"),
+                            ("shipped", "Shipped"),
+                            ("refunded", "Refunded"),
+                        ],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="orders", to="shop.customer"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['pk'],
-                'permissions': [('refund_order', 'Can refund an order')],
+                "ordering": ["pk"],
+                "permissions": [("refund_order", "Can refund an order")],
             },
         ),
     ]

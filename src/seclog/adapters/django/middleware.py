@@ -1,21 +1,32 @@
-"""The middleware: opens the request's scope, and looks at the response when it leaves. Sync and async in one class."""
+"""The middleware: opens the request's scope, and looks at the response when it leaves. Sync and async in one
+class.
+"""
 
+import logging
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.apps import apps
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from seclog import api
-from seclog.adapters._hooks import contained
+from seclog.adapters._hooks import complain, contained
+from seclog.adapters.django import checks
 from seclog.adapters.django import response as observers
+from seclog.adapters.django.configuration import compare_settings
+from seclog.adapters.django.errors import refused
 from seclog.adapters.django.request import RequestScope
+from seclog.assembly import Installation
 from seclog.context import enter, leave
 from seclog.errors import NotRecordedError
 from seclog.events import Event, EventType
 
+internal_log = logging.getLogger("seclog.internal")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -30,8 +41,13 @@ class SecurityEventMiddleware:
         self._async = iscoroutinefunction(get_response)
         if self._async:
             markcoroutinefunction(self)
-        with contained("starting"):
-            api.record(Event(type=EventType.SYS_STARTUP, fields=_startup()))
+        try:
+            with contained("starting"):
+                _tell_startup()
+        except (
+            NotRecordedError
+        ) as failure:  # `block` refuses requests, it does not keep the app from starting
+            complain("starting", failure)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Serve a request."""
@@ -41,11 +57,12 @@ class SecurityEventMiddleware:
         token = enter(scope)
         try:
             response = self.get_response(request)
-            with contained("looking at the response"):
-                observers.observe(scope, request, response)
-            return response
+            return _observed(scope, request, response)
         except NotRecordedError:
             return refused()
+        except BaseException as error:
+            _left(scope, request, error)
+            raise
         finally:
             leave(token)
 
@@ -55,29 +72,59 @@ class SecurityEventMiddleware:
         token = enter(scope)
         try:
             response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
-            with contained("looking at the response"):
-                if observers.wants_user(request, response):
-                    await request.auser()
-                observers.observe(scope, request, response)
-            return response
+            await observers.aprepare(scope, request, response)
+            return _observed(scope, request, response)
         except NotRecordedError:
             return refused()
+        except BaseException as error:
+            _left(scope, request, error)
+            raise
         finally:
             leave(token)
 
 
-def refused() -> HttpResponse:
-    """Answer for `on_failure="block"`: what cannot be recorded is not done."""
-    return HttpResponse(
-        "This action cannot be recorded at the moment and was therefore refused. Please try again later.\n",
-        status=503,
-        content_type="text/plain; charset=utf-8",
-        headers={"Retry-After": "5"},
-    )
+def _observed(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Look at the response. `contained` would do the same for a microsecond more, in every request."""
+    try:
+        observers.observe(scope, request, response)
+    except NotRecordedError:
+        scope.not_recorded()
+    except Exception as error:  # noqa: BLE001 - counted and logged by `complain`
+        complain("looking at the response", error)
+    if not scope.is_refused:
+        return response
+    refusal = refused()
+    refusal._resource_closers.extend(
+        response._resource_closers
+    )  # what the app's answer holds open ends with ours
+    return refusal
 
 
-def _startup() -> dict[str, Any]:
-    import os
-    import socket
+def _left(scope: RequestScope, request: HttpRequest, error: BaseException) -> None:
+    """Record what is known when there is no response: the error goes on, whatever happens here."""
+    try:
+        if isinstance(error, Exception):
+            observers.failed(scope, request, error)
+        else:  # CancelledError: the client is gone. SystemExit: the worker is.
+            observers.interrupted(scope, request)
+    except Exception as failure:  # noqa: BLE001 - counted and logged by `complain`
+        complain("looking at an exception", failure)
 
-    return {"host.name": socket.gethostname(), "process.pid": os.getpid(), "seclog.framework": "django"}
+
+_started: tuple[int, Installation | None] | None = None
+"""The process and the installation whose start was told: a project that builds two handlers starts once."""
+
+
+def _tell_startup() -> None:
+    global _started
+    process, installation = this = (os.getpid(), api.installed())
+    if this != _started:
+        _started = this
+        fields = {"host.name": socket.gethostname(), "process.pid": process, "seclog.framework": "django"}
+        api.record(Event(type=EventType.SYS_STARTUP, fields=fields))
+        compare_settings(installation)
+        if not apps.is_installed(checks.APP):
+            checks.register_all()
+            internal_log.warning(
+                'seclog: its hooks are not connected: add "%s" to INSTALLED_APPS', checks.APP
+            )

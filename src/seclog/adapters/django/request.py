@@ -1,14 +1,20 @@
 """The scope of a Django request: who and where, read from the request only when an event needs it."""
 
+from functools import cache
+import asyncio
 from typing import Any, Final
 
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
+from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
 from seclog import api
+from seclog.adapters._hooks import contained
 from seclog.context import Scope
 from seclog.context.identifiers import request_id, trace
 from seclog.events import Event
+from seclog.redaction.keys import KeyRules, Verdict, looks_random
 
 # What a request-level event is worth against another one: at most one is recorded a request
 # (event_mapping.json, conventions.one_request_event).
@@ -33,10 +39,23 @@ class RequestScope(Scope):
         exception: the exception that Django turned into the response, if any.
         denied_permission: the permission that was last refused, for the event that may follow.
         known_user: what the login's user look-up found: None before one, else (found, user or None).
+        candidate: the request-level event proposed so far, with its rank in `PRECEDENCE`.
+        status: the response's status code, once there is a response.
         told: facts that hooks leave for each other in this request, by name.
+        is_refused: whether something could not be recorded, and the request must be refused for it.
     """
 
-    __slots__ = ("_static", "candidate", "denied_permission", "exception", "known_user", "request", "told")
+    __slots__ = (
+        "_static",
+        "candidate",
+        "denied_permission",
+        "exception",
+        "is_refused",
+        "known_user",
+        "request",
+        "status",
+        "told",
+    )
 
     def __init__(self, request: HttpRequest, started_ns: int | None = None) -> None:
         super().__init__(started_ns)
@@ -45,7 +64,9 @@ class RequestScope(Scope):
         self.denied_permission: str | None = None
         self.known_user: tuple[bool, Any] | None = None
         self.candidate: tuple[int, Event] | None = None
+        self.status: int | None = None
         self.told: dict[str, Any] | None = None
+        self.is_refused = False
         self._static = False
 
     def fill(self) -> None:
@@ -55,6 +76,8 @@ class RequestScope(Scope):
         if not self._static:
             self._static = True
             self._fill_static()
+        if self.status is not None:
+            context.status = self.status
         match = getattr(request, "resolver_match", None)
         if match is not None and context.route is None:
             context.route = match.route
@@ -85,9 +108,31 @@ class RequestScope(Scope):
             if header is not None:
                 context.forwarded, context.peer = header, peer
 
+    def resolve_user(self) -> None:
+        """Look the user up for an event that should name them: worth a query, if there is a session."""
+        with contained("naming the user"):
+            if self._has_unnamed_user() and "user" in self.request.__dict__ and not _in_event_loop():
+                bool(self.request.user.is_authenticated)
+
+    async def aresolve_user(self) -> None:
+        """Do the same in the event loop."""
+        with contained("naming the user"):
+            if self._has_unnamed_user() and hasattr(self.request, "auser"):
+                await self.request.auser()
+
+    def _has_unnamed_user(self) -> bool:
+        """Tell whether a user may stand behind the session cookie that nobody has asked for yet."""
+        request = self.request
+        return evaluated_user(request) is None and django_settings.SESSION_COOKIE_NAME in request.COOKIES
+
+    def not_recorded(self) -> None:
+        """Take note that the request must be refused, even if the app catches the error."""
+        self.is_refused = True
+
     def propose(self, event: Event) -> None:
-        """Offer a request-level event; the one with the highest precedence is recorded when the request ends."""
-        rank = next((i for i, start in enumerate(PRECEDENCE) if event.type.startswith(start)), len(PRECEDENCE))
+        """Offer a request-level event; that of the highest precedence is recorded when the request ends."""
+        ranks = (rank for rank, start in enumerate(PRECEDENCE) if event.type.startswith(start))
+        rank = next(ranks, len(PRECEDENCE))
         if self.candidate is None or rank < self.candidate[0]:
             self.candidate = (rank, event)
 
@@ -102,6 +147,15 @@ class RequestScope(Scope):
         return None if self.told is None else self.told.get(name)
 
 
+def _in_event_loop() -> bool:
+    """Django refuses queries there."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def evaluated_user(request: HttpRequest) -> Any:
     """Return the request's user if somebody already asked for it; None rather than a query."""
     user = request.__dict__.get("user")
@@ -111,9 +165,12 @@ def evaluated_user(request: HttpRequest) -> Any:
 
 
 def loaded_session_key(request: HttpRequest) -> str | None:
-    """Return the key of the request's session if the session was used; None rather than a query."""
+    """Return the key of the request's session if the session was used; None rather than a query.
+
+    With signed cookies there is none: what stands in its place is the data, and another one in every response.
+    """
     session = getattr(request, "session", None)
-    if session is None or not session.accessed:
+    if session is None or not session.accessed or isinstance(session, SignedCookieStore):
         return None
     return getattr(session, "session_key", None)
 
@@ -128,25 +185,32 @@ def session_hash(key: str | None) -> str | None:
 
 def censored_path(request: HttpRequest) -> str:
     """Return the path, without the values of URL parameters that are secrets (`reset/<uidb64>/<token>/`)."""
-    path = request.path
+    path: str = request.path
     match = getattr(request, "resolver_match", None)
     if match is not None:
         for name, value in match.kwargs.items():
-            if isinstance(value, str) and value and is_secret_key(name):
+            if isinstance(value, str) and value and is_secret_parameter(name, value):
                 path = path.replace(value, "[redacted]")
     return path
 
 
-def is_secret_key(name: str) -> bool:
+def is_secret_parameter(name: str, value: str) -> bool:
     """Tell whether a value under this name must not be written."""
-    from seclog.redaction.keys import is_secret
+    installation = api.installed()
+    verdict = _key_rules(installation.settings.redact_keys if installation is not None else ()).decide(name)
+    return verdict is Verdict.SECRET or (verdict is Verdict.MAYBE and looks_random(value))
 
-    return is_secret(name)
+
+@cache
+def _key_rules(extra_keys: tuple[str, ...]) -> KeyRules:
+    return KeyRules(extra_keys)
 
 
-def of(request: HttpRequest | None) -> RequestScope | None:
+def of(request: HttpRequest | None = None) -> RequestScope | None:
     """Return the scope of the running request if it is a Django request's."""
     from seclog.context import current
 
-    scope = current()
-    return scope if isinstance(scope, RequestScope) else None
+    scope: Any = current()
+    while scope is not None and not isinstance(scope, RequestScope):
+        scope = getattr(scope, "parent", None)  # a named job within the request
+    return scope

@@ -23,7 +23,7 @@ SUPPORT = ["view_customer", "view_order", "change_order", "refund_order"]
 
 
 class Command(BaseCommand):
-    help = "Create the database and fill it. Reads {user name: password} as JSON from standard input; prints the ids."
+    help = "Create and fill the database. Reads {user name: password} as JSON from standard input."
 
     def add_arguments(self, parser):
         parser.add_argument("--generate", action="store_true", help="make up the passwords and print them")
@@ -32,7 +32,9 @@ class Command(BaseCommand):
         passwords = {name: token_urlsafe(9) for name in PEOPLE} if generate else json.load(sys.stdin)
         call_command("migrate", verbosity=0)
         support = Group.objects.create(name="support")
-        support.permissions.set(Permission.objects.filter(content_type__app_label="shop", codename__in=SUPPORT))
+        support.permissions.set(
+            Permission.objects.filter(content_type__app_label="shop", codename__in=SUPPORT)
+        )
         owner = User.objects.create_superuser("olga", "olga@example.org", passwords["olga"])
         staff = User.objects.create_user("sam", "sam@example.org", passwords["sam"], is_staff=True)
         staff.groups.add(support)
@@ -49,6 +51,8 @@ class Command(BaseCommand):
             order = Order.objects.create(customer=customers[name], item=item, quantity=quantity, price=price)
             ids[f"order_{number}"] = order.pk
         ids["settings"] = StoreSettings.objects.create(
-            name="Corner Shop", tax_rate="19.00", payment_api_key=passwords.get("payment_api_key", token_urlsafe(24))
+            name="Corner Shop",
+            tax_rate="19.00",
+            payment_api_key=passwords.get("payment_api_key", token_urlsafe(24)),
         ).pk
         self.stdout.write(json.dumps(ids | ({"passwords": passwords} if generate else {})))

@@ -1,0 +1,43 @@
+"""How each example project is started. A new app adds itself here and plays the same story."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gunicorn.config
+
+PROJECTS = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class App:
+    """An example project.
+
+    Args:
+        folder: where its commands run.
+        seed: fills a new state directory; reads {name: secret}, prints {name: id}, both as JSON.
+        serve: makes the command that serves on an inherited, listening socket, given as file descriptor.
+    """
+
+    folder: Path
+    seed: tuple[str, ...]
+    serve: Callable[[int], tuple[str, ...]]
+
+
+def _gunicorn(target: str) -> Callable[[int], tuple[str, ...]]:
+    options = ["--workers", "4", "--graceful-timeout", "5", "--log-level", "warning"]
+    if hasattr(
+        gunicorn.config, "ControlSocketDisable"
+    ):  # newer versions leave a control socket in the home directory
+        options.append("--no-control-socket")
+    return lambda fd: (sys.executable, "-m", "gunicorn", "--bind", f"fd://{fd}", *options, target)
+
+
+APPS = {
+    "django": App(
+        folder=PROJECTS / "django_project",
+        seed=(sys.executable, "manage.py", "seed"),
+        serve=_gunicorn("site_config.wsgi:application"),
+    ),
+}

@@ -1,0 +1,1 @@
+"""The project's commands that seclog brings: `manage.py seclog`."""

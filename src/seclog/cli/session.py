@@ -1,0 +1,43 @@
+"""What the commands of one run share: where output goes, and the settings, read only when somebody asks."""
+
+from functools import cached_property
+from pathlib import Path
+
+from seclog.cli.output import Output
+from seclog.errors import ConfigurationError
+from seclog.settings import Settings
+
+
+class Session:
+    """One run of the command line.
+
+    Args:
+        settings: what is in force in the calling project; None reads file and environment.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._given = settings
+        self.output = Output()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What is in force.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        return self._given if self._given is not None else Settings.load()
+
+    def place(self, named: Path | None) -> Path:
+        """Return the path that was named, else the settings' directory.
+
+        Raises:
+            ConfigurationError: none was named, and the settings say that there is none.
+        """
+        if named is not None:
+            return named
+        if self.settings.directory is None:
+            raise ConfigurationError(
+                "no journal: the setting 'directory' is none, entries go to the logger only"
+            )
+        return self.settings.directory
