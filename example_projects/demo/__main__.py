@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from example_projects.demo import evidence
 from example_projects.demo.apps import APPS
 from example_projects.demo.cast import PEOPLE, made_up
 from example_projects.demo.play import Player
 from example_projects.demo.report import Report
-from example_projects.demo.server import DemoError, Server, fresh, only_one, seed
+from example_projects.demo.server import DemoError, Server, ends_with_us, fresh, only_one, seed
 from example_projects.demo.story import DAY
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -44,15 +45,9 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="demo", description="Play a scripted day in a shop and show what seclog recorded."
     )
-    parser.add_argument(
-        "--app", choices=sorted(APPS), default="django", help="the example project (default: django)"
-    )
-    parser.add_argument(
-        "--exit", action="store_true", help="end after the summary; exit 0 only if all is as expected"
-    )
-    parser.add_argument(
-        "--state", type=Path, help="state directory, made anew (default: .demo/<app> in the checkout)"
-    )
+    parser.add_argument("--app", choices=sorted(APPS), default="django", help="the example project (default: django)")
+    parser.add_argument("--exit", action="store_true", help="end after the summary; exit 0 only if all is as expected")
+    parser.add_argument("--state", type=Path, help="state directory, made anew (default: .demo/<app> in the checkout)")
     parser.add_argument("--port", type=int, default=0, help="loopback port (default: a free one)")
     return parser
 
@@ -85,29 +80,31 @@ def _play(app_name: str, state: Path, port: int, leave: bool, report: Report) ->
         report.summary(found, state)
         report.next_commands(state)
         if not leave:
-            _stay(server, state, report, found.last_line)
-            return 0
+            report.say(f"\n{found.last_line}", "bold green" if found.passed else "bold red")
+            _stay(server, state, report, secrets["olga_password"])
         report.say(f"\nplayed and checked in {time.monotonic() - began:.0f} s")
         report.say(found.last_line, "bold green" if found.passed else "bold red")
         return 0 if found.passed else 1
 
 
-def _stay(server: Server, state: Path, report: Report, last_line: str) -> None:
+def _stay(server: Server, state: Path, report: Report, password: str) -> NoReturn:
     """Leave the shop open and show what happens in it, until Ctrl-C."""
-    report.say(f"\n{last_line}", "bold")
-    report.say(f"The shop stays open at {server.url} (fail a login and see). Ctrl-C ends it.\n")
+    report.say(f"The shop stays open at {server.url} (fail a login and see). Ctrl-C ends it.")
+    if report.console.is_terminal:  # only there: output that goes to a file would keep it
+        report.say(f"To get in: olga, password {password}")
+    report.say("")
     sys.stdout.flush()
-    tail = subprocess.Popen(
-        [sys.executable, "-m", "seclog", "tail", "-f", "-n", "0", state], start_new_session=True
-    )
+    command = ends_with_us(sys.executable, "-m", "seclog", "tail", "-f", "-n", "0", str(state))
+    tail = subprocess.Popen(command, start_new_session=True)
     try:
         while server.alive and tail.poll() is None:
             time.sleep(0.3)
     finally:
         tail.terminate()
         tail.wait()
-    if not server.alive:
-        raise DemoError(f"the server ended by itself; its log is {server.log}")
+    if server.alive:
+        raise DemoError("the live tail ended by itself; the shop is closed")
+    raise DemoError(f"the server ended by itself; its log is {server.log}")
 
 
 if __name__ == "__main__":

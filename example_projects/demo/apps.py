@@ -27,9 +27,7 @@ class App:
 
 def _gunicorn(target: str) -> Callable[[int], tuple[str, ...]]:
     options = ["--workers", "4", "--graceful-timeout", "5", "--log-level", "warning"]
-    if hasattr(
-        gunicorn.config, "ControlSocketDisable"
-    ):  # newer versions leave a control socket in the home directory
+    if hasattr(gunicorn.config, "ControlSocketDisable"):  # newer versions leave a control socket in the home directory
         options.append("--no-control-socket")
     return lambda fd: (sys.executable, "-m", "gunicorn", "--bind", f"fd://{fd}", *options, target)
 

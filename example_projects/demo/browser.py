@@ -153,9 +153,7 @@ class _FormParser(HTMLParser):
                 self.values[name] = ""
         elif tag == "option" and "selected" in has and self._field:
             self._add(self._field, value)
-        elif (
-            tag == "input" and name and has.get("type") not in {"submit", "button", "file", "image", "reset"}
-        ):
+        elif tag == "input" and name and has.get("type") not in {"submit", "button", "file", "image", "reset"}:
             if has.get("type") not in {"checkbox", "radio"}:
                 self.values[name] = value
             elif "checked" in has:

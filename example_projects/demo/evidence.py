@@ -1,6 +1,7 @@
 """What is on disk when the day is over, read as any user of seclog would read it."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +44,7 @@ class Evidence:
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
-        return (
-            self.verified
-            and not self.leaks
-            and not self.verdict.mismatches
-            and len(self.verdict.families) == 10
-        )
+        return self.verified and not self.leaks and not self.verdict.mismatches and len(self.verdict.families) == 10
 
     @property
     def last_line(self) -> str:
@@ -74,7 +70,11 @@ def read_entries(state: Path) -> list[Found]:
         lines = [line for segment in find_segments(state) for line in read_lines(segment)]
     except NotAJournalError:
         return []
-    return sorted((line.entry() for line in lines), key=lambda entry: str(entry.get("timestamp")))
+    entries: list[Found] = []
+    for line in lines:
+        with suppress(NotAJournalError):  # the verification says what is wrong with it
+            entries.append(line.entry())
+    return sorted(entries, key=lambda entry: str(entry.get("timestamp")))
 
 
 def settle(state: Path, day: list[Played]) -> None:
@@ -92,6 +92,4 @@ def gather(state: Path, day: list[Played], secrets: dict[str, str]) -> Evidence:
         report = check_journal(state)
     except NotAJournalError:
         report = None
-    return Evidence(
-        entries, judge(day, entries), find_leaks(secrets, files), report, len(files), len(secrets)
-    )
+    return Evidence(entries, judge(day, entries), find_leaks(secrets, files), report, len(files), len(secrets))

@@ -64,9 +64,7 @@ def _judge_step(verdict: Verdict, played: Played, own: list[Found], later: list[
         family = _family(expected)
         wanted = wanted_fields(expected, played)
         candidates = later if expected.derived else own
-        right = next(
-            (entry for entry in _of_type(expected, candidates) if not differences(wanted, entry)), None
-        )
+        right = next((entry for entry in _of_type(expected, candidates) if not differences(wanted, entry)), None)
         if family is not None:
             verdict.expected[family] += 1
         if right is None:
@@ -77,9 +75,7 @@ def _judge_step(verdict: Verdict, played: Played, own: list[Found], later: list[
             verdict.met[family] += 1
     for expected, wanted, candidates in missed:
         found = _nearest(expected, wanted, candidates)
-        fields = [
-            f"{name}={_shown(value)}" for name, value in wanted.items() if name != "user_agent.original"
-        ]
+        fields = [f"{name}={_shown(value)}" for name, value in wanted.items() if name != "user_agent.original"]
         said = "  ".join([expected.name, *fields])
         verdict.mismatches.append(Mismatch(_family(expected), played.step.title, said, found))
     _judge_rest(verdict, played, own)
@@ -87,9 +83,7 @@ def _judge_step(verdict: Verdict, played: Played, own: list[Found], later: list[
 
 def _nearest(expected: Entry, wanted: Mapping[str, str | None], candidates: list[Found]) -> tuple[str, ...]:
     """Say how the entry that comes nearest differs, and take it out; or say that there is none."""
-    nearest = min(
-        _of_type(expected, candidates), key=lambda entry: len(differences(wanted, entry)), default=None
-    )
+    nearest = min(_of_type(expected, candidates), key=lambda entry: len(differences(wanted, entry)), default=None)
     if nearest is not None:
         candidates.remove(nearest)
         return tuple(differences(wanted, nearest))
@@ -138,10 +132,7 @@ def wanted_fields(expected: Entry, played: Played) -> dict[str, str | None]:
         if value is not None:
             wanted[name] = value
     wanted |= expected.fields
-    return {
-        name: value.format_map(played.world) if isinstance(value, str) else None
-        for name, value in wanted.items()
-    }
+    return {name: value.format_map(played.world) if isinstance(value, str) else None for name, value in wanted.items()}
 
 
 def differences(wanted: Mapping[str, str | None], entry: Found) -> list[str]:
@@ -150,8 +141,7 @@ def differences(wanted: Mapping[str, str | None], entry: Found) -> list[str]:
     for name, value in wanted.items():
         found = None if entry.get(name) is None else str(entry[name])
         if not (
-            found == value
-            or (value is not None and found is not None and "*" in value and fnmatchcase(found, value))
+            found == value or (value is not None and found is not None and "*" in value and fnmatchcase(found, value))
         ):
             said.append(f"{name}: expected {_shown(value)}, found {_shown(found)}")
     return said

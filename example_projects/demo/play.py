@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from example_projects.demo.browser import Answer, Browser, Form
 from example_projects.demo.cast import DEVICES
@@ -63,6 +64,7 @@ class Player:
     def _play(self, step: Step) -> Played:
         played = Played(step, self.world, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
         try:
+            answer = None
             for action in step.do:
                 answer = self._act(action, step.by, played.requests)
             for learn in step.learn:
@@ -95,26 +97,24 @@ class Player:
                 cookies=self._texts(action.cookies),
             )
         if answer.status != action.expect:
-            raise LookupError(
-                f"{path} answered {answer.status}, expected {action.expect}{_complaint(answer)}"
-            )
+            raise LookupError(f"{path} answered {answer.status}, expected {action.expect}{_complaint(answer)}")
         return answer
 
     # ── templates, learning, secrets ─────────────────────────────────────────────────────────────
 
-    def _text(self, value: object, world: Mapping[str, str] | None = None) -> object:
+    def _text(self, value: Any, world: Mapping[str, str] | None = None) -> Any:
         if isinstance(value, list):
             return [self._text(item, world) for item in value]
         return value.format_map(world or self.world) if isinstance(value, str) else value
 
-    def _texts(
-        self, values: Mapping[str, object], world: Mapping[str, str] | None = None
-    ) -> dict[str, object]:
+    def _texts(self, values: Mapping[str, object], world: Mapping[str, str] | None = None) -> dict[str, Any]:
         return {name: self._text(value, world) for name, value in values.items()}
 
-    def _learn(self, learn: Learn, answer: Answer) -> None:
+    def _learn(self, learn: Learn, answer: Answer | None) -> None:
         if learn.where == "mail":
             text = _newest_mail(self._mail)
+        elif answer is None:
+            text = ""
         else:
             text = answer.location if learn.where == "location" else answer.body
         match = re.search(learn.pattern, text)

@@ -75,9 +75,7 @@ class Report:
         table.add_column("as expected", justify="right", no_wrap=True)
         verdict = evidence.verdict
         for family, name in FAMILIES.items():
-            types = ", ".join(
-                f"{n} {event_type}" for event_type, n in counted.get(family, Counter()).most_common()
-            )
+            types = ", ".join(f"{n} {event_type}" for event_type, n in counted.get(family, Counter()).most_common())
             if isinstance(family, int):
                 right = family in verdict.families
                 checked = Text(
@@ -98,9 +96,7 @@ class Report:
         table.add_column(overflow="fold")
         told = [entry for entry in evidence.entries if not is_about_seclog(entry)]
         for entry in told[-LAST:]:
-            table.add_row(
-                *map(_plain, columns_of(entry)), style=SEVERITY_STYLE.get(str(entry.get("severity")), "")
-            )
+            table.add_row(*map(_plain, columns_of(entry)), style=SEVERITY_STYLE.get(str(entry.get("severity")), ""))
         self.console.print(table)
 
     def _wrong(self, evidence: Evidence) -> None:
@@ -123,9 +119,7 @@ class Report:
             self.say("  verification   there is no journal", "red")
         else:
             segments = f"{len(report.files)} segments, {report.entries} entries, {report.size // 1024} KiB"
-            self.say(
-                f"  verification   {report.verdict}: {segments}", "green" if evidence.verified else "red"
-            )
+            self.say(f"  verification   {report.verdict}: {segments}", "green" if evidence.verified else "red")
             for file in report.files:
                 if file.segment.problem is not None:
                     problem = file.segment.problem
@@ -164,9 +158,7 @@ def columns_of(entry: Found) -> tuple[str, ...]:
         str(entry.get("event.name")),
         str(entry.get("user.name") or entry.get("seclog.actor") or "-"),
         str(entry.get("client.address") or "-"),
-        " ".join(
-            ", ".join(map(str, part)) if isinstance(part, list) else str(part) for part in about if part
-        ),
+        " ".join(", ".join(map(str, part)) if isinstance(part, list) else str(part) for part in about if part),
     )
 
 

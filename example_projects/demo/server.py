@@ -26,7 +26,7 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-"""Ends the server if the demo is killed: one that is left behind would write into the next demo's journal."""
+"""Linux: a SIGTERM if the demo is killed. A server left behind would write into the next demo's journal."""
 
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -34,6 +34,11 @@ STOP_SECONDS = 10
 
 class DemoError(Exception):
     """Something stands in the way; the message says what, and what to do."""
+
+
+def ends_with_us(*command: str) -> tuple[str, ...]:
+    """Return a command that ends when this process does, however it ends."""
+    return (sys.executable, "-c", LAUNCH, *command)
 
 
 @contextmanager
@@ -143,7 +148,7 @@ class Server:
         fd = self._listener.fileno()
         with self.log.open("wb") as log, self._listener:
             self._process = subprocess.Popen(
-                (sys.executable, "-c", LAUNCH, *self._app.serve(fd)),
+                ends_with_us(*self._app.serve(fd)),
                 cwd=self._app.folder,
                 env=_environment(self._state),
                 pass_fds=(fd,),
@@ -171,14 +176,9 @@ class Server:
                 if connection.recv(1):
                     return
             time.sleep(0.05)
-        why = (
-            "did not answer in time"
-            if self.alive
-            else f"ended at once (exit code {self._process.returncode})"
-        )  # type: ignore[union-attr]
-        raise DemoError(
-            f"the server {why}; the end of {self.log}:\n{_tail(self.log.read_text(errors='replace'))}"
-        )
+        code = self._process.poll() if self._process is not None else None
+        why = "did not answer in time" if code is None else f"ended at once (exit code {code})"
+        raise DemoError(f"the server {why}; the end of {self.log}:\n{_tail(self.log.read_text(errors='replace'))}")
 
     @property
     def alive(self) -> bool:
@@ -203,9 +203,7 @@ class Server:
 
 def _environment(state: Path) -> dict[str, str]:
     clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SECLOG_", "DJANGO_", "GUNICORN_"))
+        name: value for name, value in os.environ.items() if not name.startswith(("SECLOG_", "DJANGO_", "GUNICORN_"))
     }
     return clean | {
         "DEMO_STATE": str(state),

@@ -1,7 +1,5 @@
 """The day, as data: who does what, and the entries it must leave. All ten families happen."""
 
-# ruff: noqa: E501  (a table: one fact a line reads better)
-
 from example_projects.demo.steps import ANY, Entry, Learn, Step, Wait, api, fill, get, post, step
 
 HASH = "[0-9a-f]*"

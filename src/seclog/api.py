@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from seclog.assembly import Installation
-from seclog.context import JobScope, current, enter, leave
+from seclog.context import JobScope, attempt, current, enter, leave
 from seclog.errors import NotRecordedError
 from seclog.events.event import Event
 from seclog.events.fields import native_field
@@ -163,7 +163,9 @@ def login_failed(
     if not known and _installed is not None:
         name = _installed.unknown_name(name)
     who: dict[str, object] = {"user.name": name} if user_id is None else {"user.id": str(user_id), "user.name": name}
-    return record(Event(type=EventType.AUTHN_LOGIN_FAIL, reason=reason, fields={**who, **named(fields)}))
+    with attempt() as session_user:
+        fields = {**who, **session_user, **named(fields)}
+        return record(Event(type=EventType.AUTHN_LOGIN_FAIL, reason=reason, fields=fields))
 
 
 def bind_user(user_id: object, user_name: object = None) -> None:
@@ -310,7 +312,8 @@ def _decorator(tell: Tell) -> Callable[[T], T]:
             raise TypeError(f"{subject.__name__} has no dispatch method: decorate a view class or a function")
         if not callable(subject):
             raise TypeError(f"expected a function or a view class, got {type(subject).__name__}")
-        return _wrap(subject, tell)
+        wrapped: T = _wrap(subject, tell)
+        return wrapped
 
     return decorate
 

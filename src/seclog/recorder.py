@@ -169,6 +169,7 @@ class Recorder:
         if now < self._complain_at:
             return
         self._complain_at = now + COMPLAINT_SECONDS
+        internal_log.disabled = False  # a LOGGING with disable_existing_loggers would silence us by accident
         try:
             internal_log.error(
                 "seclog: %s failed, the app is not affected: %s (%d since start)", where, type(error).__name__,

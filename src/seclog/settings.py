@@ -122,8 +122,8 @@ class Settings:
                 raise ConfigurationError(
                     f"{origin}[{str(key)[:64]!r}] is not a setting{_did_you_mean(str(key))}", key=str(key)
                 )
-            checked = check(value, _Place(origin, key, settings))
-            settings = replace(settings, **{key: checked}, sources={**settings.sources, key: source})
+            changes: dict[str, Any] = {key: check(value, _Place(origin, key, settings))}
+            settings = replace(settings, **changes, sources={**settings.sources, key: source})
         return settings
 
     def shown(self) -> list[tuple[str, str, str]]:

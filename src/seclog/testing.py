@@ -6,6 +6,7 @@
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,7 +37,7 @@ def recorded(settings: Settings | None = None) -> Iterator[list[dict[str, object
     installation = api.installed()
     made = None
     if installation is None:
-        made = installation = Installation(settings or Settings(directory=None), pseudonym_key="for tests only")
+        made = installation = Installation(settings or Settings(directory=None), pseudonym_key=os.urandom(16).hex())
         api.install(installation)
     before = installation.recorder.sink
     sink = MemorySink()

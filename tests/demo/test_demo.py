@@ -58,9 +58,7 @@ def test_the_output_fits_eighty_columns_and_has_no_escapes(whole_day):
     _, output, state = whole_day
     assert "\x1b" not in output
     too_wide = [
-        line
-        for line in output.splitlines()
-        if len(line) > 80 and str(state) not in line and "expected" not in line
+        line for line in output.splitlines() if len(line) > 80 and str(state) not in line and "expected" not in line
     ]
     assert too_wide == []
 
@@ -107,9 +105,7 @@ def test_a_wrong_expectation_and_a_leak_fail_the_demo(tmp_path):
     assert done.returncode == 1
     assert "NOT AS EXPECTED: ana logs in (family 1)" in done.stdout
     assert "  found     user.name: expected somebody, found ana\n" in done.stdout
-    assert (
-        f"A SECRET IS ON DISK: ana password (raw) in {tmp_path}/state/shop/server.log, line 1" in done.stdout
-    )
+    assert f"A SECRET IS ON DISK: ana password (raw) in {tmp_path}/state/shop/server.log, line 1" in done.stdout
     assert re.fullmatch(
         r"demo: 1/10 families, \d+ entries, verify ok, 1 mismatch, 1 secret on disk",
         done.stdout.splitlines()[-1],
@@ -123,10 +119,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(tmp_path):
         process = start("--exit", "--state", tmp_path / "state", "--port", port)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert (
-        output
-        == f"demo: port {port} cannot be used (Address already in use): leave --port out to get a free one\n"
-    )
+    assert output == f"demo: port {port} cannot be used (Address already in use): leave --port out to get a free one\n"
 
 
 def test_a_directory_with_other_things_in_it_is_left_alone(tmp_path):

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from faults.driven import Driven
 from faults.servers import Server
 
 
@@ -32,3 +33,23 @@ def serve(tmp_path, directory):
 def chance():
     """Randomness that is the same in every run."""
     return random.Random(20261124)
+
+
+@pytest.fixture
+def drive(tmp_path, directory):
+    """Start a driven process: `drive(SECLOG_ACK="disk")`; `drive(prefix)` runs it with a command."""
+    running = []
+
+    def start(prefix=(), **environment):
+        variables = {
+            "SECLOG_DIRECTORY": str(directory),
+            "SECLOG_WATCH": "off",
+            "SECLOG_WATCH_INTERVAL_SECONDS": "0.1",
+            **environment,
+        }
+        running.append(Driven(tmp_path / f"driven{len(running)}.log", variables, prefix))
+        return running[-1]
+
+    yield start
+    for driven in running:
+        driven.kill()

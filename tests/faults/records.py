@@ -11,8 +11,13 @@ PROCESS = {"sys_startup", "sys_shutdown", "audit_log_config_changed"}
 
 
 def segments(directory):
-    """Return the journal's files, oldest first."""
-    return sorted(directory.glob("journal/*/[!.]*.jsonl"), key=lambda path: path.name)
+    """Return the journal's files, oldest first; the names of two that begin in the same second have no order."""
+    return sorted(directory.glob("journal/*/[!.]*.jsonl"), key=_begin)
+
+
+def _begin(path):
+    with path.open("rb") as file:
+        return json.loads(file.readline())["timestamp"]
 
 
 def lines(path):

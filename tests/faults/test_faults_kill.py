@@ -10,7 +10,6 @@ import pytest
 
 from faults import records
 from faults.servers import eventually, gunicorn
-from faults.services import need
 
 pytest.importorskip("gunicorn")
 
@@ -130,3 +129,67 @@ def test_every_acknowledged_entry_survives_kills_of_the_workers(
 def died(directory):
     """Return the segments that nobody has closed yet."""
     return [file.path.name for file in records.report(directory).files if file.segment.state == "died"]
+
+
+def holders(server):
+    """Return the workers that hold the watch's lock: who does not get it closes the file at once."""
+    return [pid for pid in server.workers() if any(name.endswith("/watch.lock") for name in files(pid))]
+
+
+def files(pid):
+    """Return the names of the files that a process has open."""
+    try:
+        return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except FileNotFoundError:
+        return []
+
+
+def test_a_sibling_takes_the_watch_over_from_a_killed_worker(serve, directory):
+    """The lock is free with its holder's death: another worker watches within seconds, and closes the dead's segment."""
+    server = serve(gunicorn(APP, workers=3), path="/", SECLOG_WATCH="on", SECLOG_WATCH_INTERVAL_SECONDS="0.1")
+    for _ in range(3):
+        [holder] = eventually(lambda: steady(server))
+        os.kill(holder, signal.SIGKILL)
+        assert eventually(lambda: steady(server, but=holder), 3)
+    assert eventually(lambda: len(died(directory)) == 0, 20)
+    assert server.stop() == 0
+    records.assert_verifies(directory)
+    reasons = Counter(entry["reason"] for entry in records.events(directory, "audit_log_stopped"))
+    assert reasons == {"process_died": 3, "exit": 3}
+
+
+def steady(server, but=None):
+    """Return the one holder of the watch's lock, if it is the same twice in a row."""
+    first = holders(server)
+    time.sleep(0.05)
+    return first if len(first) == 1 and first == holders(server) and first != [but] else None
+
+
+def test_the_parent_of_a_preloaded_app_keeps_its_own_segment(serve, directory):
+    """What is recorded before the fork stands once, in the parent's segment; each worker begins its own."""
+    server = serve(gunicorn(APP, "--preload", workers=2), path="/")
+    seen = set()
+    while len(seen) < 2:
+        [event_id] = server.get("/?n=1")[1].decode().split()
+        [entry] = [entry for entry in records.entries(directory) if entry["event.id"] == event_id]
+        seen.add(entry["seclog.pid"])
+    assert server.stop() == 0
+    assert sorted(sole_segments(directory)) == sorted([server.process.pid, *seen])
+    assert len(records.events(directory)) - sum(e["seclog.target.type"] == "orders" for e in records.events(directory)) == 1
+    assert [file.segment.state for file in records.report(directory).files] == ["stopped"] * 3
+    records.assert_verifies(directory)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_server_that_is_told_to_stop_under_load_ends_its_segments(serve, directory, how):
+    """SIGTERM, SIGINT and SIGQUIT come in mid-write: nothing is torn, and each segment has its stop record."""
+    server = serve(gunicorn(APP, workers=3), path="/")
+    clients = Clients(server, "/?n=50")
+    assert eventually(lambda: clients.count() > 2000, 20)
+    server.stop(how)
+    acknowledged = clients.stop()
+    on_disk = records.ids(directory)
+    assert acknowledged.keys() <= on_disk.keys()
+    assert set(on_disk.values()) == {1}
+    assert {file.segment.state for file in records.report(directory).files} == {"stopped"}
+    records.assert_verifies(directory)

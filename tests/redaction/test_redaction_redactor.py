@@ -56,6 +56,19 @@ def test_quick_road_still_sees_new_secrets(redactor):
     assert redactor.redact({"note": "visit 1", "n": card}) == ({"note": "visit 1", "n": "[redacted:pan]"}, 1)
 
 
+def test_quick_road_judges_every_text_by_itself(redactor):
+    """What stands beside a text in the event does not hide a secret in it."""
+    plain = {"a": "x", "b": "y"}
+    code = "4f9Kq27hTz81" + "LmXw03Pd"
+    for secret, expected in [
+        (f"code={code}", f"code={MASK}"),
+        ('{"p\\u0061ssword":"hunter2"}', '{"password": "[redacted]"}'),
+    ]:
+        redactor.redact(plain)
+        assert redactor.redact({"a": secret, "b": "(https://x)"})[0] == {"a": expected, "b": "(https://x)"}
+        assert redactor.redact({"a": "(https://x)", "b": secret})[0] == {"a": "(https://x)", "b": expected}
+
+
 def test_values_under_secret_keys(redactor):
     """Any scalar under a secret key is masked, but not None, a bool or nothing; containers are masked inside."""
     fields = {

@@ -20,9 +20,7 @@ urlpatterns = [
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("password/change/", form(auth_views.PasswordChangeView, "Change password"), name="password_change"),
-    path(
-        "password/changed/", said(auth_views.PasswordChangeDoneView, "Changed"), name="password_change_done"
-    ),
+    path("password/changed/", said(auth_views.PasswordChangeDoneView, "Changed"), name="password_change_done"),
     path("password/reset/", form(auth_views.PasswordResetView, "Forgot password"), name="password_reset"),
     path(
         "password/sent/",
@@ -34,9 +32,7 @@ urlpatterns = [
         form(auth_views.PasswordResetConfirmView, "New password"),
         name="password_reset_confirm",
     ),
-    path(
-        "password/done/", said(auth_views.PasswordResetCompleteView, "Done"), name="password_reset_complete"
-    ),
+    path("password/done/", said(auth_views.PasswordResetCompleteView, "Done"), name="password_reset_complete"),
     path("orders/", views.orders, name="orders"),
     path("orders/invoices/", views.invoices, name="invoices"),
     path("orders/export/", views.export, name="export"),

@@ -39,9 +39,7 @@ def signup(request):
         user = User.objects.create_user(data["username"], data["email"], data["password"])
         Customer.objects.create(user=user, name=user.username)
         return redirect("login")
-    return render(
-        request, "shop/form.html", {"form": form, "title": "Sign up"}, status=400 if form.errors else 200
-    )
+    return render(request, "shop/form.html", {"form": form, "title": "Sign up"}, status=400 if form.errors else 200)
 
 
 # ── a customer's own orders ───────────────────────────────────────────────────────────────────────
@@ -77,9 +75,7 @@ def pay(request, pk):
         own_orders(request).filter(pk=order.pk).update(status=Order.Status.PAID)
         return redirect("order", pk)
     title = f"Pay order {order}"
-    return render(
-        request, "shop/form.html", {"form": form, "title": title}, status=400 if form.errors else 200
-    )
+    return render(request, "shop/form.html", {"form": form, "title": title}, status=400 if form.errors else 200)
 
 
 def invoice_text(order):

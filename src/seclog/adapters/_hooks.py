@@ -67,7 +67,8 @@ def wrap_method(owner: Any, name: str, around: Callable[..., Any], *, library: s
     if original is None or not callable(original):
         internal_log.warning("seclog: %s has no %s.%s any more: that hook is skipped, the others work", library, _name(owner), name)
         return False
-    if getattr(original, _MARK, False):
+    already = getattr(original, _MARK, ())
+    if around in already:
         return True
     wrapper: Any
     if inspect.iscoroutinefunction(original):
@@ -82,7 +83,7 @@ def wrap_method(owner: Any, name: str, around: Callable[..., Any], *, library: s
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             return around(original, *args, **kwargs)
 
-    setattr(wrapper, _MARK, True)
+    setattr(wrapper, _MARK, (*already, around))
     setattr(owner, name, wrapper)
     return True
 

@@ -5,7 +5,8 @@ while a change to an object that the copy points to is seen by everyone (researc
 """
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Final
 
@@ -153,8 +154,10 @@ class JobScope(Scope):
 
     def bind_user(self, user_id: object, user_name: object = None) -> None:
         """Say who the acting user is; inside a request, for the request."""
-        target = super() if self.parent is None else self.parent
-        target.bind_user(user_id, user_name)
+        if self.parent is not None:
+            self.parent.bind_user(user_id, user_name)
+        else:
+            super().bind_user(user_id, user_name)
 
     def resolve_user(self) -> None:
         """Inside a request, find out who acts there."""
@@ -170,6 +173,24 @@ class JobScope(Scope):
         """Inside a request, the request is refused."""
         if self.parent is not None:
             self.parent.not_recorded()
+
+
+class _Nameless(Scope):
+    """Another scope's context without its user."""
+
+    __slots__ = ("parent",)
+
+    def __init__(self, parent: Scope) -> None:
+        super().__init__()
+        self.parent = parent
+
+    def fill(self) -> None:
+        """Take over what the parent knows, but for the user."""
+        self._context = msgspec.structs.replace(self.parent.ready(), user_id=None, user_name=None)
+
+    def not_recorded(self) -> None:
+        """Tell the parent: the request is refused."""
+        self.parent.not_recorded()
 
 
 _CURRENT: ContextVar[Scope | None] = ContextVar("seclog_scope", default=None)
@@ -191,3 +212,24 @@ def leave(token: Token[Scope | None]) -> None:
         _CURRENT.reset(token)
     except ValueError:
         _CURRENT.set(None)
+
+
+@contextmanager
+def attempt() -> Iterator[dict[str, object]]:
+    """Record an attempt in the block: its user is the one that was named, not the one who is logged in.
+
+    Yields:
+        A field that keeps the fact who is logged in, if anybody is.
+    """
+    scope = current()
+    session_user = None if scope is None else scope.ready().user_id
+    if scope is None or session_user is None:
+        yield {}
+        return
+    nameless = _Nameless(scope)
+    token = enter(nameless)
+    try:
+        yield {"seclog.session.user_id": session_user}
+    finally:
+        leave(token)
+        scope.recorded += nameless.recorded

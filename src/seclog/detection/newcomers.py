@@ -3,7 +3,7 @@
 The very first login of a user makes both known and stays quiet: there is nothing to compare it with.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from seclog.enrichment.device import describe, device_hash, network
@@ -46,7 +46,7 @@ def recognise(entry: dict[str, Any], knowledge: Knowledge) -> Iterator[Event]:
         yield _derived(EventType.AUTHN_NEW_IP, entry, f"Login from a new network: {where}", {"seclog.network": where})
 
 
-def _derived(kind: EventType, entry: dict[str, Any], message: str, fields: dict[str, object]) -> Event:
+def _derived(kind: EventType, entry: dict[str, Any], message: str, fields: Mapping[str, object]) -> Event:
     carried = {key: entry[key] for key in _CARRIED if key in entry}
     source = {"seclog.source.event.id": entry.get("event.id"), "seclog.source.timestamp": entry.get("timestamp")}
     return Event(type=kind, message=message, fields={**carried, **fields, **source})

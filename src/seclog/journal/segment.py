@@ -4,7 +4,6 @@ Opened with O_APPEND | O_EXCL, mode 0600, held with flock: who gets the lock kno
 file would be torn by a killed worker, a shared lock would serialise workers (research/integrity.md §1).
 """
 
-import errno
 import fcntl
 import os
 import re

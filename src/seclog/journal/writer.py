@@ -293,7 +293,7 @@ class Journal:
             segment.publish()
             if self._sync:
                 sync_folder(folder)
-        except OSError:
+        except BaseException:
             segment.discard()
             raise
         return segment
@@ -380,8 +380,11 @@ class Journal:
                     self._append_inner()
                 except OSError as error:
                     self._failure = error
-                self.dropped[_reason(self._failure)] += len(self._backlog)
-                self._backlog.clear()
+                if self._backlog:
+                    self.dropped[_reason(self._failure)] += len(self._backlog)
+                    self._backlog.clear()
+                    lost = self.dropped.total() - self._told_dropped
+                    _stderr(f"seclog: {lost} entries could not be recorded: {_words(self._failure)}\n".encode())
             self._stop(reason)
 
     @property

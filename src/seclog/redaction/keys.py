@@ -225,7 +225,7 @@ def _without_copy_words(words: list[str]) -> list[str]:
     return words
 
 
-_TOKEN_CHARS = re.compile(r"[A-Za-z0-9_\-+/=.~|]{16,4096}", re.ASCII)
+_TOKEN_CHARS = re.compile(r"[A-Za-z0-9_\-+/=.~]{16,4096}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _RUN = re.compile(r"[A-Za-z0-9]{10,}")
 

@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Container, Iterable, Mapping
 from math import isfinite
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -166,6 +166,7 @@ class Redactor:
         clean = self._clean
         # One look over all new texts together is much cheaper than one look each.
         joined = "" if context is None else context.joined(clean)
+        value: Any
         for value in fields.values():
             kind = type(value)
             if kind is str:
@@ -179,19 +180,25 @@ class Redactor:
                     return False
             elif value is not None and kind is not bool:
                 return False
-        if len(joined) > self._quick_text or (self._may_need_work(joined) and not self._is_clean(joined)):
+        if len(joined) > self._quick_text or (self._may_need_work(joined) and not self._are_clean(joined)):
             return False
         if context is not None and context.user_agent is not None and context.user_agent not in clean:
             self._remember_clean(context.user_agent)
         return True
 
     def _complain(self, what: str, error: BaseException) -> None:
-        """Log a failure of our own: the first, the second, the fourth … an attacker who finds one cannot fill a log."""
+        """Log a failure of our own: the 1st, 2nd, 4th, 8th … one who provokes them cannot fill a log."""
         self.failures += 1
         if self.failures & (self.failures - 1) == 0:
             _log.error(
                 "seclog: redaction failed %d times, %s withheld: %s", self.failures, what, type_name(error)
             )
+
+    def _are_clean(self, joined: str) -> bool:
+        """Look at joined texts one by one: none may be judged by what happens to stand before or after it."""
+        if "{" in joined or "[" in joined:
+            return False  # JSON is recognised by its start and end; texts may hold the joint themselves
+        return self._is_clean(joined) and all(map(self._is_clean, joined.split(_JOINT)))
 
     def _is_clean(self, text: str) -> bool:
         return text.isprintable() and self._inside.mask(text, []) == text
@@ -290,7 +297,7 @@ class _Event:
             hidden = secret or self._hides(key, value) or (named and key == "value")
             if number >= self._limits.max_items or self._budget <= 0:
                 # Not written, but a secret among them may still be quoted by a text that is.
-                if hidden and isinstance(value, str) and number < self._limits.max_nodes:
+                if hidden and issubclass(type(value), str) and number < self._limits.max_nodes:
                     self._secrets.remember(str.__str__(value)[: self._limits.max_scan])
                 continue
             self._note_key(key)
@@ -301,7 +308,7 @@ class _Event:
 
     def _gather_items(self, items: list[object], depth: int, secret: bool) -> list[object]:
         # ("password", "x"): the shape of parsed queries and of raw headers.
-        if len(items) == 2 and not secret and isinstance(items[0], str | bytes):
+        if len(items) == 2 and not secret and issubclass(type(items[0]), str | bytes):
             key = self._key(items[0])
             if self._hides(key, items[1]):
                 self._note_key(key)
@@ -329,7 +336,8 @@ class _Event:
     def _hides(self, key: str, value: object) -> bool:
         verdict = self._rules.decide(key)
         if verdict is Verdict.MAYBE:
-            return isinstance(value, str) and looks_random(str.__str__(value)[: self._limits.max_scan])
+            # The type, not isinstance: that asks the object, and a hostile one may raise.
+            return issubclass(type(value), str) and looks_random(str.__str__(value)[: self._limits.max_scan])
         return verdict is Verdict.SECRET
 
     def _key(self, raw_key: object) -> str:

@@ -110,7 +110,7 @@ WHOLE = [
     ),
     (
         "POST", "/throttled/", "excess_rate_limit_exceeded", "medium", None, 429,
-        view("Throttled") | {"seclog.limit": 0, "seclog.window": 3600, "seclog.throttle": "never"},
+        view("Throttled") | {"seclog.limit": 0, "seclog.window": 3600, "seclog.throttle": "never", "seclog.retry_after": 3600},
     ),
     (
         "POST", "/colour/", "input_validation_discrete_fail", "medium", "invalid_choice", 400,

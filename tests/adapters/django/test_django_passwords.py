@@ -35,6 +35,10 @@ class OwnResetForm(PasswordResetForm):
     def get_users(self, email):
         return list(get_user_model().objects.filter(username=email.partition("@")[0]))
 
+    def send_mail(self, *args, **kwargs):
+        assert isinstance(self.get_users(self.cleaned_data["email"]), list)  # asked again, and still a list
+        super().send_mail(*args, **kwargs)
+
 
 def reset_view(**options):
     return views.PasswordResetView.as_view(
@@ -467,6 +471,19 @@ def test_a_new_user_is_no_change(entries):
     get_user_model().objects.create_user("bob", password=token_urlsafe())
     call_command("createsuperuser", username="carol", email="c@example.org", interactive=False, verbosity=0)
     assert of_passwords(entries) == []
+
+
+def test_a_password_that_was_unusable_before_is_not_taken_away_again(alice, entries):
+    """Some backends do it at every login."""
+    alice.set_unusable_password()
+    alice.save()
+    assert [e["reason"] for e in of_passwords(entries)] == ["password_disabled"]
+    alice.set_unusable_password()
+    alice.save()
+    assert len(of_passwords(entries)) == 1
+    alice.set_password(token_urlsafe())
+    alice.save()
+    assert "reason" not in of_passwords(entries)[1]
 
 
 def test_a_save_that_leaves_the_password_out_is_no_change(alice, entries):

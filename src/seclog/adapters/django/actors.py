@@ -1,13 +1,9 @@
 """Who acts on whom: what the hooks on logins, passwords, sessions and tokens share."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import msgspec
-
 from seclog.adapters.django import request as scopes
-from seclog.context import Scope, current, enter, leave
+from seclog.context import current
 
 
 def acting_user() -> str | None:
@@ -43,40 +39,3 @@ def method_of(target_id: object) -> str:
 def user_fields(user: Any, *, prefix: str = "seclog.target") -> dict[str, object]:
     """Return id and name of a user, as the target of an event or (prefix "user") as the one who acts."""
     return {f"{prefix}.id": str(user.pk), f"{prefix}.name": user.get_username()}
-
-
-@contextmanager
-def attempt() -> Iterator[dict[str, object]]:
-    """Record an attempt in the block: its user is the one that was named, not the one who is logged in.
-
-    Yields:
-        A field that keeps the fact who is logged in, if anybody is.
-    """
-    scope = current()
-    session_user = acting_user()
-    if scope is None or session_user is None:
-        yield {}
-        return
-    nameless = _Nameless(scope)
-    token = enter(nameless)
-    try:
-        yield {"seclog.session.user_id": session_user}
-    finally:
-        leave(token)
-        scope.recorded += nameless.recorded
-
-
-class _Nameless(Scope):
-    """Another scope's context without its user."""
-
-    __slots__ = ("parent",)
-
-    def __init__(self, parent: Scope) -> None:
-        super().__init__()
-        self.parent = parent
-
-    def fill(self) -> None:
-        self._context = msgspec.structs.replace(self.parent.ready(), user_id=None, user_name=None)
-
-    def not_recorded(self) -> None:
-        self.parent.not_recorded()

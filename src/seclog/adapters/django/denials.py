@@ -60,7 +60,7 @@ def connect() -> None:
 
     wrap_method(models, "_user_has_perm", _permission_checked, library=_LIBRARY)
     wrap_method(models, "_auser_has_perm", _apermission_checked, library=_LIBRARY)
-    # Decorators and the admin look this function up at call time. The others import it by name: their methods.
+    # Decorators and the admin look this function up at call time; the others import it by name: their methods
     wrap_method(views, "redirect_to_login", _led_to_login, library=_LIBRARY)
     wrap_method(mixins.AccessMixin, "handle_no_permission", _led_to_login, library=_LIBRARY)
     wrap_method(middleware.LoginRequiredMiddleware, "handle_no_permission", _led_to_login, library=_LIBRARY)

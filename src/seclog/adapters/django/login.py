@@ -18,7 +18,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from seclog import api
 from seclog.adapters._hooks import contained, safely, tell, wrap_method
 from seclog.adapters.django import request as scopes
-from seclog.adapters.django.actors import attempt
+from seclog.context import attempt
 from seclog.events import Event, EventType
 
 _LIBRARY: Final = f"Django {django.get_version()}"
@@ -139,13 +139,13 @@ def _typed_name(given: dict[str, Any]) -> str:
 
 
 def _fail(typed: str, reason: str, user: Any = None, method: str = "password") -> None:
-    with attempt() as session_user:
-        fields: dict[str, Any] = {"seclog.auth.method": method, **session_user}
-        if user is not None:
-            api.login_failed(user.get_username(), reason, user_id=user.pk, **fields)
-        elif typed:
-            api.login_failed(typed, reason, known=False, **fields)
-        else:  # a backend that takes no name, such as one for links in e-mails
+    if user is not None:
+        api.login_failed(user.get_username(), reason, user_id=user.pk, auth_method=method)
+    elif typed:
+        api.login_failed(typed, reason, known=False, auth_method=method)
+    else:  # a backend that takes no name, such as one for links in e-mails
+        with attempt() as session_user:
+            fields = {"seclog.auth.method": method, **session_user}
             tell(Event(type=EventType.AUTHN_LOGIN_FAIL, reason=reason, fields=fields))
 
 

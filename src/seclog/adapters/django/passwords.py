@@ -8,7 +8,7 @@ upgrade at a login saves a password without being a change (`_password` is None 
 answers with a redirect, which is no event; what is rolled back did not happen; the token must be nowhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -25,15 +25,18 @@ from django.contrib.auth.forms import (
     PasswordResetForm,
     SetPasswordForm,
 )
+from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordResetConfirmView
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 from django.db.models.signals import post_save
 from django.utils.http import base36_to_int
 
 from seclog import api
 from seclog.adapters._hooks import contained, safely, tell, wrap_method
-from seclog.adapters.django.actors import acting_user, attempt, method_of, user_fields
+from seclog.adapters.django.actors import acting_user, method_of, user_fields
 from seclog.adapters.django.model_changes import tell_after_commit
+from seclog.context import attempt
 from seclog.events import Event, EventType
 
 _LIBRARY: Final = f"Django {django.get_version()}"
@@ -70,9 +73,11 @@ def _saved(
     using: str = DEFAULT_DB_ALIAS,
     **kwargs: Any,
 ) -> None:
-    disabled = instance.__dict__.pop(_DISABLED, False)
-    changed = getattr(instance, "_password", None) is not None or disabled
-    if created or raw or not changed or (update_fields is not None and "password" not in update_fields):
+    if update_fields is not None and "password" not in update_fields:
+        return
+    was_disabled = instance.__dict__.pop(_DISABLED, False)
+    was_set = getattr(instance, "_password", None) is not None
+    if created or raw or not (was_set or was_disabled):
         return
     if _resetting.get():
         # Whoever holds the link acts as the user, no matter who else is logged in in that browser.
@@ -82,15 +87,17 @@ def _saved(
         fields = {**user_fields(instance), "seclog.method": method_of(instance.pk)}
         event = Event(
             type=EventType.AUTHN_PASSWORD_CHANGE,
-            reason="password_disabled" if disabled else None,
+            reason=None if was_set else "password_disabled",
             fields=fields,
         )
     tell_after_commit(using, [event])
 
 
 def _disabled(original: Any, user: Any, *args: Any, **kwargs: Any) -> Any:
+    usable = is_password_usable(user.__dict__.get("password"))  # of a deferred field nothing is known
     result = original(user, *args, **kwargs)
-    user.__dict__[_DISABLED] = True
+    if usable:
+        user.__dict__[_DISABLED] = True
     return result
 
 
@@ -99,7 +106,7 @@ def _disabled(original: Any, user: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _requested(original: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
     """The answer is the same for every address; the form's own search is listened to."""
-    found: list[Any] = []
+    found: dict[object, Any] = {}
     with contained("the password reset form"):
         _listen(form, found)
     try:
@@ -107,18 +114,26 @@ def _requested(original: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
     finally:
         with contained("the password reset form"):
             form.__dict__.pop("get_users", None)
-            _tell_request(str(form.cleaned_data.get("email", "")), found)
+            _tell_request(str(form.cleaned_data.get("email", "")), list(found.values()))
 
 
-def _listen(form: Any, found: list[Any]) -> None:
+def _listen(form: Any, found: dict[object, Any]) -> None:
     search = form.get_users
 
-    def get_users(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        for user in search(*args, **kwargs):
-            found.append(user)
-            yield user
+    def get_users(*args: Any, **kwargs: Any) -> Any:
+        users = search(*args, **kwargs)
+        if isinstance(users, Collection | QuerySet):  # a project's own search: its result stays what it is
+            found.update((user.pk, user) for user in users)
+            return users
+        return _noting(users, found)
 
     form.get_users = get_users
+
+
+def _noting(users: Iterable[Any], found: dict[object, Any]) -> Iterator[Any]:
+    for user in users:
+        found[user.pk] = user
+        yield user
 
 
 def _tell_request(address: str, found: list[Any]) -> None:

@@ -1,11 +1,11 @@
 """The scope of a Django request: who and where, read from the request only when an event needs it."""
 
-from functools import cache
 import asyncio
+from functools import cache
 from typing import Any, Final
 
-from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.conf import settings as django_settings
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
@@ -167,7 +167,7 @@ def evaluated_user(request: HttpRequest) -> Any:
 def loaded_session_key(request: HttpRequest) -> str | None:
     """Return the key of the request's session if the session was used; None rather than a query.
 
-    With signed cookies there is none: what stands in its place is the data, and another one in every response.
+    With signed cookies there is none: what stands in its place is the data, new in every response.
     """
     session = getattr(request, "session", None)
     if session is None or not session.accessed or isinstance(session, SignedCookieStore):

@@ -32,9 +32,7 @@ class Command(BaseCommand):
         passwords = {name: token_urlsafe(9) for name in PEOPLE} if generate else json.load(sys.stdin)
         call_command("migrate", verbosity=0)
         support = Group.objects.create(name="support")
-        support.permissions.set(
-            Permission.objects.filter(content_type__app_label="shop", codename__in=SUPPORT)
-        )
+        support.permissions.set(Permission.objects.filter(content_type__app_label="shop", codename__in=SUPPORT))
         owner = User.objects.create_superuser("olga", "olga@example.org", passwords["olga"])
         staff = User.objects.create_user("sam", "sam@example.org", passwords["sam"], is_staff=True)
         staff.groups.add(support)
