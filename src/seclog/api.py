@@ -83,8 +83,29 @@ def _record_of_app(event: Event) -> str | None:
 
 
 def named(fields: Mapping[str, object]) -> dict[str, object]:
-    """Give fields the names they have in an entry (`target_id` and `target.id` become `seclog.target.id`)."""
-    return {native_field(_dotted(str(key))): value for key, value in fields.items()}
+    """Give fields the names they have in an entry (`target_id` becomes `seclog.target.id`); ids are text there."""
+    found = {native_field(_dotted(str(key))): value for key, value in fields.items()}
+    return {key: str(value) if key.endswith(".id") and type(value) is int else value for key, value in found.items()}
+
+
+def _text(value: object) -> str:
+    """Return an id or a name as text; an object that fails to say what it is must not break the app."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - see above
+        return f"[unprintable {type(value).__name__}: {type(error).__name__}]"
+
+
+@contextmanager
+def _contained(where: str) -> Iterator[None]:
+    """Let no error of ours out of the block, except the one that `on_failure="block"` asks for."""
+    try:
+        yield
+    except NotRecordedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - counted and logged by `complain`
+        if _installed is not None:
+            _installed.recorder.complain(where, error)
 
 
 def _dotted(key: str) -> str:
@@ -134,7 +155,7 @@ def login_succeeded(user_id: object, user_name: object = None, *, method: str = 
     return record(
         Event(
             type=EventType.AUTHN_LOGIN_SUCCESS,
-            fields={"user.id": str(user_id), "user.name": user_name, "seclog.auth.method": method, **named(fields)},
+            fields={"user.id": _text(user_id), "user.name": user_name, "seclog.auth.method": method, **named(fields)},
         )
     )
 
@@ -157,12 +178,12 @@ def login_failed(
             type their password into the name field. None: known, unless the reason is "unknown_user".
         **fields: more facts.
     """
-    name = str(identifier)
+    name = _text(identifier)
     if known is None:
         known = user_id is not None or reason != "unknown_user"
     if not known and _installed is not None:
         name = _installed.unknown_name(name)
-    who: dict[str, object] = {"user.name": name} if user_id is None else {"user.id": str(user_id), "user.name": name}
+    who: dict[str, object] = {"user.name": name} if user_id is None else {"user.id": _text(user_id), "user.name": name}
     with attempt() as session_user:
         fields = {**who, **session_user, **named(fields)}
         return record(Event(type=EventType.AUTHN_LOGIN_FAIL, reason=reason, fields=fields))
@@ -172,7 +193,7 @@ def bind_user(user_id: object, user_name: object = None) -> None:
     """Say who acts in the current request or job; entries from here on name this user."""
     scope = current()
     if scope is not None:
-        scope.bind_user(user_id, user_name)
+        scope.bind_user(*(None if value is None else _text(value) for value in (user_id, user_name)))
 
 
 @contextmanager
@@ -285,7 +306,7 @@ def change(
     """
     both = Change()
     yield both
-    if both.old == both.new:
+    if _same(both.old, both.new):
         return
     fields: dict[str, object] = {
         "seclog.target.name": subject,
@@ -294,14 +315,25 @@ def change(
         "seclog.change.new": both.new,
     }
     if target_id is not None:
-        fields["seclog.target.id"] = str(target_id)
+        fields["seclog.target.id"] = _text(target_id)
     _record_of_app(Event(type=event_type, fields=fields))
+
+
+def _same(old: object, new: object) -> bool:
+    try:
+        return bool(old == new)
+    except Exception:  # noqa: BLE001 - what cannot be compared (arrays, foreign types) counts as changed
+        return False
 
 
 Tell = Callable[[dict[str, Any], object, BaseException | None], None]
 
 
-def _decorator(tell: Tell) -> Callable[[T], T]:
+def _decorator(tell_of_it: Tell) -> Callable[[T], T]:
+    def tell(kwargs: dict[str, Any], result: object, error: BaseException | None) -> None:
+        with _contained("a decorator"):
+            tell_of_it(kwargs, result, error)
+
     def decorate(subject: T) -> T:
         if inspect.isclass(subject):
             for name in ("dispatch", "dispatch_request"):
@@ -378,4 +410,4 @@ def _count(count: int | Callable[[Any], int] | None, result: object) -> object:
 def _target(kwargs: Mapping[str, Any], id_kwarg: str | None) -> dict[str, object]:
     if id_kwarg is None or id_kwarg not in kwargs:
         return {}
-    return {"seclog.target.id": str(kwargs[id_kwarg])}
+    return {"seclog.target.id": _text(kwargs[id_kwarg])}

@@ -1,6 +1,7 @@
 """Assembly: Settings in, a running Installation out. The only file that names concrete parts."""
 
 import atexit
+import errno
 import logging
 import os
 import threading
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from seclog import __version__
 from seclog.context import AddressResolver
+from seclog.errors import NotRecordedError
+from seclog.events.catalogue import catalogue
 from seclog.events.event import Event
 from seclog.events.types import EventType
 from seclog.journal.writer import Journal
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 internal_log = logging.getLogger("seclog.internal")
 KEY_FILE: Final = "pseudonym.key"
+KEY_WIDTH: Final = 64
 
 
 class Installation:
@@ -33,6 +37,7 @@ class Installation:
     """
 
     def __init__(self, settings: Settings, *, pseudonym_key: str | None = None) -> None:
+        catalogue()  # read here: the first event may come in a request, or in the midst of somebody's import
         self.settings = settings
         self.pseudonym = Pseudonymizer(_key(settings, pseudonym_key))
         self.addresses = AddressResolver(settings.trusted_proxies)
@@ -77,7 +82,11 @@ class Installation:
             self._background = Background(
                 self.journal, self._make_watch, self.settings.watch.interval_seconds, self.recorder.complain
             )
-            self._background.start()
+            try:
+                self._background.start()
+            except RuntimeError as error:  # no thread can be had: a limit, or the interpreter ends; tried again
+                self._background = None
+                self.recorder.complain("starting the background", error)
 
     def _make_watch(self) -> "Watch | None":
         if not self.settings.watch.enabled or self.settings.directory is None:
@@ -97,8 +106,11 @@ class Installation:
         atexit.unregister(self.shut_down)
         if self._background is not None and self._background.pid == os.getpid():
             self._background.stop()
-        if self.journal is not None and self.journal.segment_path is not None:
-            self.recorder.record(Event(type=EventType.SYS_SHUTDOWN, reason=reason))
+        if self.journal is not None and self.journal.is_begun:
+            try:
+                self.recorder.record(Event(type=EventType.SYS_SHUTDOWN, reason=reason))
+            except NotRecordedError as error:  # there is nobody left to refuse
+                self.recorder.complain("the shutdown", error)
             self.journal.close(reason)
 
 
@@ -173,19 +185,24 @@ def _key(settings: Settings, offered: str | None) -> bytes:
 
 
 def _kept_key(path: Path) -> bytes:
-    """Read the key, or make it. Two processes that start together agree: a link is made whole or not at all."""
+    """Read the key, or make it. Processes that start together agree: a link is made whole or not at all.
+
+    Raises:
+        OSError: there is none, and none can be made.
+    """
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fresh = path.with_name(f".{path.name}.{os.urandom(8).hex()}")  # a pid is not alone: containers share folders
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, os.urandom(32).hex().encode())
+            if os.write(fd, os.urandom(32).hex().encode()) == KEY_WIDTH:
+                os.link(fresh, path)
+        except FileExistsError:
+            pass  # another process was first
         finally:
             os.close(fd)
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
             fresh.unlink()
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) < KEY_WIDTH:
+        raise OSError(errno.EINVAL, "the kept key is too short", str(path))
+    return key

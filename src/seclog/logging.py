@@ -54,10 +54,11 @@ def _severity_of(text: str) -> str:
 class JSONFormatter(MsgspecFormatter):
     """Formats log records as flat JSON with an entry's names; a record that carries an entry is written as it is.
 
-    Message, extras, and exception text go through redaction like everything else.
+    Message, extras, and exception text go through redaction like everything else. What dictConfig gives to a
+    formatter (format, date format, style) is taken and not used: the form of an entry is fixed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         super().__init__("%(message)s", reserved_attrs=[*RESERVED_ATTRS, _ENTRY, _EVENT])
         self._redactor = Redactor()
 
@@ -90,7 +91,7 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - a wrong format string must not lose the record
-        return str(record.msg)
+        return record.msg if isinstance(record.msg, str) else f"[unprintable {type(record.msg).__name__}]"
 
 
 class EventHandler(logging.Handler):

@@ -185,7 +185,8 @@ def _texts(value: Any, place: _Place) -> tuple[str, ...]:
     for item in value:
         if not isinstance(item, str) or not item:
             raise place.expected("a list of texts; each item", item)
-    return tuple(value)
+    # A set has another order in every process; the digest of the settings must not.
+    return tuple(sorted(value) if isinstance(value, set | frozenset) else value)
 
 
 def _networks(value: Any, place: _Place) -> tuple[str, ...]:

@@ -74,6 +74,8 @@ class Watch:
 
     def tick(self) -> None:
         """Run for the host if elected: as many steps as there is work, for a bounded time."""
+        if self._lock.held and not self._lock.is_in_place():
+            self.close()  # the folder was removed, and what is known with it; another watch may stand in the new one
         if not self._lock.held and not self._start():
             return
         until = self._clock() + TICK_SECONDS

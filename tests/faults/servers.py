@@ -139,3 +139,14 @@ def eventually(condition, seconds=5.0, pause=0.05):
     while not (found := condition()) and time.monotonic() < until:
         time.sleep(pause)
     return found
+
+
+def opened(pid):
+    """Return the names of the files that a process has open at this moment."""
+    found = []
+    try:
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            found.append(str(file.readlink()))
+    except FileNotFoundError:
+        pass  # it was closed, or the process ended, while we looked
+    return found

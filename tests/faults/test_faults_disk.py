@@ -1,6 +1,5 @@
 """A disk that says no: the app answers all the same, what was acknowledged is there, and what was lost is counted."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -33,7 +32,7 @@ def small_disk(drive, directory, tmp_path):
 
 def numbers(directory):
     """Return the numbers of the recorded entries, in their order on disk."""
-    return [entry["seclog.target.id"] for entry in records.events(directory, "sensitive_read")]
+    return [int(entry["seclog.target.id"]) for entry in records.events(directory, "sensitive_read")]
 
 
 def failures(directory):
@@ -117,7 +116,7 @@ def test_a_segment_changed_while_running_is_left_and_found_by_verify(drive, dire
     process = drive()
     assert process.ask("record(3)") == 3
     changed = process.ask("segment()")
-    with open(changed, "ab") as file:
+    with Path(changed).open("ab") as file:
         file.write(b'{"schema":"seclog/1","event.name":"forged"}\n')
     assert eventually(lambda: process.ask("segment()") != changed)
     successor = process.ask("segment()")
@@ -272,6 +271,51 @@ def test_a_blocking_app_refuses_what_it_cannot_record_and_recovers(small_disk, d
     records.assert_verifies(seen)
 
 
+def test_the_watch_survives_a_full_disk_and_tells_once(small_disk, directory):
+    """What the watch could not remember or tell while the disk was full, it tells afterwards, and once."""
+    process = small_disk(SECLOG_WATCH="on", SECLOG_WATCH_INTERVAL_SECONDS="0.02")
+    firefox, chrome = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Mozilla/5.0 (Windows NT 10.0) Chrome/140.0.0.0"
+    assert process.ask(f"get('/login?user=17', {firefox!r})")[0] == 200
+    process.ask(f'fill("{directory}")')
+    for number in range(20):
+        assert process.ask(f"get('/login?user={number}', {chrome!r})")[0] == 200
+    time.sleep(0.2)
+    process.ask(f'free("{directory}")')
+    seen = process.sees(directory)
+    assert eventually(lambda: records.events(seen, "authn_new_device"), 10)
+    time.sleep(0.2)
+    process.ask("close()")
+    assert [entry["user.id"] for entry in records.events(seen, "authn_new_device")] == ["17"]
+    assert len(records.events(seen, "authn_login_success")) == 21
+    records.assert_verifies(seen)
+
+
+def test_recovery_on_a_full_disk_loses_no_evidence(small_disk, drive, directory, tmp_path):
+    """A torn tail that cannot be kept in quarantine stays where it is, and is kept once there is room."""
+    elsewhere = tmp_path / "elsewhere"
+    dying = drive(SECLOG_DIRECTORY=str(elsewhere))
+    dying.ask("record(3)")
+    die_in_mid_write(dying)
+    [torn] = records.segments(elsewhere)
+    content = torn.read_bytes()
+
+    process = small_disk()
+    assert process.ask("record(1)") == 1
+    assert process.ask("recover()") == 0
+    process.ask(f'subprocess.run(["cp", "{torn}", "{directory}"]).returncode')
+    process.ask(f'fill("{directory}")')
+    moved = Path(process.ask("segment()")).parent / torn.name
+    assert process.ask(f'subprocess.run(["mv", "{directory / torn.name}", "{moved}"]).returncode') == 0
+    assert process.ask("recover()") == 0
+    assert process.sees(moved).read_bytes() == content
+    process.ask(f'free("{directory}")')
+    assert process.ask("recover()") == 1
+    process.ask("close()")
+    seen = process.sees(directory)
+    assert records.assert_quarantined(seen) == 1
+    records.assert_verifies(seen)
+
+
 # ── limits, and errors of the file ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -288,16 +332,24 @@ def test_a_limit_of_the_files_size_begins_new_segments(drive, directory):
     records.assert_verifies(directory)
 
 
+def die_in_mid_write(process):
+    """Let the kernel kill a process a hundred bytes into its next line."""
+    process.ask("signal.signal(signal.SIGXFSZ, signal.SIG_DFL) and None")
+    size = Path(process.ask("segment()")).stat().st_size
+    process.ask(f"limit_file_size({size + 100})")
+    process.tell("record(1)")
+    assert process.process.wait(30) == -signal.SIGXFSZ
+
+
 def test_a_death_in_mid_write_leaves_a_tail_that_recovery_keeps(drive, directory):
     """Killed by the kernel within a line: all before it verifies, and the next process puts the tail in quarantine."""
     process = drive()
     assert process.ask("record(3)") == 3
-    process.ask("signal.signal(signal.SIGXFSZ, signal.SIG_DFL) and None")
-    process.ask(f"limit_file_size({os.stat(process.ask('segment()')).st_size} + 100)")
-    process.tell("record(1)")
-    assert process.process.wait(30) == -signal.SIGXFSZ
+    die_in_mid_write(process)
     report = records.report(directory)
-    assert [(file.verdict, file.segment.torn, file.segment.state) for file in report.files] == [("TRUNCATED", 100, "died")]
+    assert [(file.verdict, file.segment.torn, file.segment.state) for file in report.files] == [
+        ("TRUNCATED", 100, "died")
+    ]
 
     successor = drive(SECLOG_WATCH="on")
     assert successor.ask("record(2)") == 2

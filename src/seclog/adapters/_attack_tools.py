@@ -1,9 +1,9 @@
 """Attack tools that name themselves in the user agent. Framework-free data, and one look-up that costs a dict
 access.
 
-Sources of the names, each checked there: OWASP Core Rule Set 4, `rules/scanners-user-agents.data` (rule
-913100, kept by hand), and the tools' own documentation for those it lacks (burp, dirsearch, zap). General
-HTTP clients (curl, python-requests, Go-http-client, headless browsers) are left out on purpose: honest
+Source of the names: OWASP Core Rule Set 4, `rules/scanners-user-agents.data` (rule 913100, kept by hand);
+burp, dirsearch, webinspect and zap are not in that list and stand here by general knowledge. General HTTP
+clients (curl, python-requests, Go-http-client, headless browsers) are left out on purpose: honest
 programs call APIs with them.
 """
 
@@ -88,6 +88,11 @@ def tool_of(user_agent: str | None) -> str | None:
         return None
     known = _memo.get(user_agent)
     return _look(user_agent) if known is None else known or None
+
+
+def is_known_harmless(user_agent: str | None) -> bool:
+    """Tell whether a user agent was looked at before and names no tool; the cheapest question there is."""
+    return user_agent is None or _memo.get(user_agent) == ""
 
 
 def _look(user_agent: str) -> str | None:

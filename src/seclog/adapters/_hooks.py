@@ -7,9 +7,9 @@ in it is counted and logged (once a minute), and the wrapped call goes on as if 
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Iterator
+from typing import Any, Final
 
 from seclog import api
 from seclog.errors import NotRecordedError
@@ -56,8 +56,8 @@ def wrap_method(owner: Any, name: str, around: Callable[..., Any], *, library: s
     Args:
         owner: a class, an instance, or a module whose function is looked up at call time.
         name: the attribute to wrap.
-        around: called as `around(original, *args, **kwargs)`; returns what the wrapped call returns. Use `call_and_tell`
-            for the usual "call, then tell" shape. Async originals want an async `around`.
+        around: called as `around(original, *args, **kwargs)`; returns what the wrapped call returns. Async originals
+            want an async `around`.
         library: library and version, for the warning when the name is gone.
 
     Returns:
@@ -65,7 +65,9 @@ def wrap_method(owner: Any, name: str, around: Callable[..., Any], *, library: s
     """
     original = inspect.getattr_static(owner, name, None) if inspect.isclass(owner) else getattr(owner, name, None)
     if original is None or not callable(original):
-        internal_log.warning("seclog: %s has no %s.%s any more: that hook is skipped, the others work", library, _name(owner), name)
+        internal_log.warning(
+            "seclog: %s has no %s.%s any more: that hook is skipped, the others work", library, _name(owner), name
+        )
         return False
     already = getattr(original, _MARK, ())
     if around in already:

@@ -21,6 +21,9 @@ MAX_CHAIN: Final = 64
 MAX_HEADER: Final = 4096
 """Characters of a forwarding header that are looked at, from the right."""
 
+_PORT = re.compile(r"(?::(?:\d{1,5}|_[A-Za-z0-9._-]{1,32}))?", re.ASCII)
+"""What may stand behind an address: nothing, a port, or a hidden port (RFC 7239 §6.3)."""
+
 _FORWARDED_FOR = re.compile(r'(?:^|;)\s*for=("[^"]*"|[^;,\s]+)', re.IGNORECASE)
 
 
@@ -29,12 +32,16 @@ def parse_address(text: str) -> Address | None:
     text = text.strip().strip('"')
     if len(text) > 64:
         return None
+    port = ""
     if text.startswith("["):
-        text, bracket, _ = text[1:].partition("]")
+        text, bracket, port = text[1:].partition("]")
         if not bracket:
             return None
     elif text.count(":") == 1:
-        text = text.partition(":")[0]
+        text, _, port = text.partition(":")
+        port = f":{port}"
+    if not _PORT.fullmatch(port):
+        return None
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -73,9 +80,12 @@ class AddressResolver:
     ) -> tuple[str | None, str | None]:
         """Return the client's address and, if it came from a header, that header as received.
 
+        A proxy that writes one kind hands the client's header of the other kind through. So where both kinds are
+        there, they must agree; where they do not, one is forged, nobody knows which, and only the peer is certain.
+
         Args:
             peer: the connection's other end; None or "" for a Unix socket.
-            forwarded: the values of all `Forwarded` headers, in order (RFC 7239). They win over the other kind.
+            forwarded: the values of all `Forwarded` headers, in order (RFC 7239).
             x_forwarded_for: the values of all `X-Forwarded-For` headers, in order.
         """
         if not (forwarded or x_forwarded_for):
@@ -83,16 +93,27 @@ class AddressResolver:
         address = parse_address(peer) if peer else None
         if not self._trusts(address, peer):
             return (str(address) if address is not None else None), None
-        header = ",".join(forwarded or x_forwarded_for)[-MAX_HEADER:]
-        found = address
-        for hop in reversed(_hops(header, rfc7239=bool(forwarded))):
+        headers = [
+            (",".join(values), rfc7239)
+            for values, rfc7239 in ((forwarded, True), (x_forwarded_for, False))
+            if values
+        ]
+        found = {self._walk(address, _hops(header, rfc7239=rfc7239)) for header, rfc7239 in headers}
+        client = found.pop() if len(found) == 1 else address
+        received = ", ".join(header[-MAX_HEADER:] for header, _ in headers)
+        return (str(client) if client is not None else None), received
+
+    def _walk(self, peer: Address | None, hops: list[str]) -> Address | None:
+        """Go from right to left to the first address that is not one of our own proxies'."""
+        found = peer
+        for hop in reversed(hops):
             parsed = parse_address(hop)
             if parsed is None:
                 break
             found = parsed
             if not self._in_networks(parsed):
                 break
-        return (str(found) if found is not None else None), header
+        return found
 
     def _trusts(self, address: Address | None, peer: str | None) -> bool:
         if address is None:
@@ -114,7 +135,9 @@ def _normal(peer: str) -> str | None:
 
 
 def _hops(header: str, *, rfc7239: bool) -> list[str]:
-    parts = header.split(",")[-MAX_CHAIN:]
+    parts = header[-MAX_HEADER:].split(",")[-MAX_CHAIN:]
+    if len(header) > MAX_HEADER and len(parts) < MAX_CHAIN:
+        del parts[0]  # the cut went through it: the rest of an address can be another address
     if not rfc7239:
         return parts
     found = (_FORWARDED_FOR.search(part) for part in parts)

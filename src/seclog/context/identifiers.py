@@ -6,7 +6,9 @@ import sys
 from typing import Final
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.DOTALL)
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff|00.{53}.)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.DOTALL
+)  # version ff is invalid, and 00 has nothing behind its flags (W3C Trace Context §3.2)
 _NO_TRACE: Final = "0" * 32
 _NO_SPAN: Final = "0" * 16
 

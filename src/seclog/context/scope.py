@@ -201,9 +201,11 @@ def current() -> Scope | None:
     return _CURRENT.get()
 
 
-def enter(scope: Scope | None) -> Token[Scope | None]:
-    """Make a scope the current one; give the token to `leave`."""
-    return _CURRENT.set(scope)
+# Bound methods, not functions around them: both stand in the way of every request.
+enter = _CURRENT.set
+"""Make a scope the current one; give the token to `leave`, or to `leave_here`."""
+leave_here = _CURRENT.reset
+"""Return to the scope before. Only for code that entered in the same context (the same call of the same task)."""
 
 
 def leave(token: Token[Scope | None]) -> None:

@@ -141,10 +141,13 @@ class _Document(msgspec.Struct, frozen=True):
     base_required_in_request: tuple[str, ...]
 
 
+_decoder = msgspec.json.Decoder(_Document)
+"""Made here, not with the first event: msgspec crashes when a signal handler's event comes in while it builds a type."""
+
+
 @cache
 def _document() -> _Document:
-    data = files("seclog.events").joinpath("catalogue.json").read_bytes()
-    return msgspec.json.decode(data, type=_Document)
+    return _decoder.decode(files("seclog.events").joinpath("catalogue.json").read_bytes())
 
 
 @cache

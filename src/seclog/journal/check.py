@@ -8,9 +8,10 @@ from typing import Any, Literal
 import msgspec
 
 from seclog.errors import NotAJournalError
+from seclog.events.types import EventType
 from seclog.journal.line import MAX_LINE
-from seclog.journal.reader import check_start, find_segments, is_live
-from seclog.journal.verify import SegmentReport, verify_segment
+from seclog.journal.reader import check_start, find_segments, is_live, parse
+from seclog.journal.verify import Problem, SegmentReport, verify_segment
 
 _RETIRED = re.compile(rb'"seclog\.retired\.id":"([0-9TZa-f-]{1,64})"')
 
@@ -71,8 +72,18 @@ def check_file(path: Path) -> FileReport:
             data = start + file.read()
     except OSError as error:
         raise NotAJournalError(f"{path}: cannot be read: {error.strerror}") from None
-    retired = tuple(match.decode() for match in _RETIRED.findall(data))
-    return FileReport(path, verify_segment(path.stem, data, live=live), retired)
+    return FileReport(path, verify_segment(path.stem, data, live=live), tuple(_retired(data)))
+
+
+def _retired(data: bytes) -> Iterator[str]:
+    """Name the segments that entries say were retired; the words alone prove nothing, a client may have sent them."""
+    for match in _RETIRED.finditer(data):
+        try:
+            entry = parse(data[data.rfind(b"\n", 0, match.start()) + 1 : data.find(b"\n", match.end())])
+        except NotAJournalError:
+            continue
+        if entry.get("event.name") == EventType.SENSITIVE_DELETE and entry.get("reason") == "retention":
+            yield str(entry.get("seclog.retired.id"))
 
 
 def check_journal(
@@ -107,7 +118,25 @@ def check_journal(
         done += report.segment.size
         if progress is not None:
             progress(done, total)
-    return JournalReport(tuple(files), tuple(_missing(files)) if path.is_dir() else ())
+    return JournalReport(tuple(_held_together(files)), tuple(_missing(files)) if path.is_dir() else ())
+
+
+def _held_together(files: list[FileReport]) -> Iterator[FileReport]:
+    """Hold each segment against what the one after it says about its end: a cut at the end shows there."""
+    said = {file.segment.first.get("seclog.segment.previous.id"): file.segment.first for file in files}
+    for file in files:
+        after, segment = said.get(file.segment.id), file.segment
+        if after is not None and segment.problem is None:
+            count, head = after.get("seclog.segment.previous.count"), after.get("seclog.segment.previous.hash")
+            if (count, head) != (segment.entries, segment.head):
+                problem = Problem(
+                    segment.entries,
+                    f"the segment after it ({after.get('seclog.segment.id')}) says it ended otherwise",
+                    f"{count} lines, hash {head}",
+                    f"{segment.entries} lines, hash {segment.head}",
+                )
+                file = msgspec.structs.replace(file, segment=msgspec.structs.replace(segment, problem=problem, torn=0))
+        yield file
 
 
 def _missing(files: list[FileReport]) -> Iterator[str]:

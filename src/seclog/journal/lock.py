@@ -23,6 +23,13 @@ class FileLock:
         """Whether this process holds the lock."""
         return self._fd >= 0
 
+    def is_in_place(self) -> bool:
+        """Tell whether the lock that is held is that of the file which stands there now: its folder may be removed."""
+        try:
+            return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.stat(self.path))
+        except OSError:
+            return False
+
     def acquire(self) -> bool:
         """Try to take the lock, without waiting. Return whether it is held now.
 

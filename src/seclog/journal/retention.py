@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from seclog.errors import NotAJournalError
 from seclog.events.event import Event
 from seclog.events.types import EventType
 from seclog.journal.check import FileReport, check_file
@@ -34,7 +35,10 @@ def retire(
         modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         if modified >= limit:
             continue
-        report = check_file(path)
+        try:
+            report = check_file(path)
+        except NotAJournalError:
+            continue
         if report.verdict != "OK" or report.segment.state != "stopped":
             continue
         event = Event(

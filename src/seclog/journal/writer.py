@@ -388,6 +388,11 @@ class Journal:
             self._stop(reason)
 
     @property
+    def is_begun(self) -> bool:
+        """Whether this process has something to end: an open segment, or entries that wait for one."""
+        return self._segment is not None or bool(self._backlog)
+
+    @property
     def segment_path(self) -> Path | None:
         """The file that is written now, if one is."""
         segment = self._segment

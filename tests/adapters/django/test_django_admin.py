@@ -262,6 +262,7 @@ def test_action_in_the_change_form(browser, orders, entries, monkeypatch):
     assert (entry["seclog.action"], entry["seclog.target.id"]) == ("ship", str(orders[1].pk))
 
 
+@pytest.mark.contains_errors
 def test_a_broken_hook_does_not_break_the_admin(browser, orders, entries, monkeypatch):
     """An error of ours stays ours."""
     from seclog.adapters.django import admin as hooks

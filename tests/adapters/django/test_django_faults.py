@@ -185,6 +185,7 @@ def test_a_refused_answer_is_closed(sink):
     assert held[-1].closed
 
 
+@pytest.mark.contains_errors
 def test_a_stream_that_cannot_be_recorded_is_not_cut(sink):
     """When a stream ends its bytes are gone: there is nothing left to refuse, and nothing is raised into the server."""
     sink(Refusing())
@@ -195,6 +196,7 @@ def test_a_stream_that_cannot_be_recorded_is_not_cut(sink):
 # ── our own errors ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.contains_errors
 @pytest.mark.parametrize("url", ["/page/", "/emits/", "/aemits/", "/holds/", "/nothing/", "/boom/"])
 @pytest.mark.parametrize("asgi", [False, True], ids=["wsgi", "asgi"])
 @pytest.mark.parametrize(
@@ -226,6 +228,7 @@ def test_an_error_of_ours_never_reaches_the_app(monkeypatch, sink, url, asgi, br
     response.close()
 
 
+@pytest.mark.contains_errors
 def test_one_broken_observer_leaves_the_others(monkeypatch, entries):
     """An error in the look at the session does not cost the entry about the request."""
     monkeypatch.setattr(observers.sessions, "observe", lambda *args: 1 // 0)

@@ -381,6 +381,7 @@ def test_odd_credentials_never_raise(credentials, entries):
     assert entry["event.name"] == "authn_login_fail"
 
 
+@pytest.mark.contains_errors
 def test_a_broken_recorder_does_not_break_the_login(client, alice, password, monkeypatch):
     """An exception in a receiver would end the login; ours end in themselves."""
     monkeypatch.setattr(api.installed().recorder, "record", lambda *args: 1 / 0)

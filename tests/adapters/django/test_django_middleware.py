@@ -20,7 +20,8 @@ from conftest import whole
 from seclog.adapters._attack_tools import tool_of
 from seclog.adapters.django import middleware
 from seclog.adapters.django.middleware import SecurityEventMiddleware
-from seclog.adapters.django.request import PRECEDENCE, RequestScope
+from seclog.adapters._scope import PRECEDENCE
+from seclog.adapters.django.request import RequestScope
 from seclog.events import Event, EventType
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]

@@ -380,6 +380,7 @@ def test_connecting_twice_tells_once(alice, entries):
     assert [e["event.name"] for e in entries] == ["authz_change", "authz_change", "group_member_added"]
 
 
+@pytest.mark.contains_errors
 def test_a_broken_observer_does_not_break_the_save(alice, entries, monkeypatch):
     """An error of ours stays ours."""
     monkeypatch.setattr(model_changes, "_difference", lambda *args: 1 / 0)

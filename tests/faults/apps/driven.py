@@ -1,18 +1,12 @@
 """A process of the Django project that does what it is told: an expression a line in, its value as JSON out."""
 
-import ctypes
-import gc
 import io
 import json
-import logging
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "faults.apps.settings"
@@ -21,20 +15,22 @@ import django
 
 django.setup()
 
-from django.core.management import CommandError, call_command
-from django.test import Client
+from django.core.management import CommandError, call_command  # noqa: E402
+from django.test import Client  # noqa: E402
 
-import seclog
-from seclog import api
+from seclog import api  # noqa: E402
+from seclog.watch import Watch  # noqa: E402
 
-DIRECTORY = Path(os.environ["SECLOG_DIRECTORY"])
+__all__ = ["api", "resource", "signal"]  # for the expressions
+
 _client = []
+_watch = []
 
 
-def get(path):
+def get(path, agent=""):
     """Send a request through the whole project and return (status, body)."""
     _client[:] = _client or [Client(raise_request_exception=True)]
-    answer = _client[0].get(path)
+    answer = _client[0].get(path, headers={"user-agent": agent})
     return answer.status_code, answer.content.decode()
 
 
@@ -75,6 +71,13 @@ def segment():
     """Return the segment that is written now, if one is."""
     path = api.installed().journal.segment_path
     return path and str(path)
+
+
+def recover():
+    """Do what the watch does for dead processes; return how many segments it closed."""
+    if not _watch:
+        _watch.append(Watch.at(Path(os.environ["SECLOG_DIRECTORY"]), api.installed().recorder))
+    return sum(done.closed for done in _watch[0].recover_dead())
 
 
 def check():

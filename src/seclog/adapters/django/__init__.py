@@ -1,7 +1,7 @@
 """The Django door. Two lines: the app in INSTALLED_APPS, the middleware first in MIDDLEWARE.
 
-    INSTALLED_APPS += ["seclog.adapters.django"]
-    MIDDLEWARE = ["seclog.adapters.django.SecurityEventMiddleware", *MIDDLEWARE]
+INSTALLED_APPS += ["seclog.adapters.django"]
+MIDDLEWARE = ["seclog.adapters.django.SecurityEventMiddleware", *MIDDLEWARE]
 """
 
 from typing import TYPE_CHECKING, Any

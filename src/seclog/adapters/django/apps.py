@@ -26,7 +26,7 @@ class SeclogConfig(AppConfig):
         except ConfigurationError as error:
             internal_log.error("seclog is OFF: %s", error)
             return
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; the app starts without us
             internal_log.exception("seclog is OFF: it could not start, the app is not affected")
             return
         hooks.connect_all()

@@ -36,14 +36,14 @@ def has_data(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Tell whether data worth an entry leaves: a file, or what lies below a sensitive path."""
     if response.status_code >= 300 or request.method == "HEAD":
         return False
-    return _is_sensitive(request) or (is_download(response) and not _is_static(request, response))
+    return is_sensitive(request) or (is_download(response) and not _is_static(request, response))
 
 
 def observe(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> None:
     """Record what leaves: a download now, or when its stream ends."""
     if is_download(response) and not _is_static(request, response):
         _record(scope, request, response)
-    if _is_sensitive(request) and not (scope.recorded and EventType.SENSITIVE_READ in scope.recorded):
+    if is_sensitive(request) and not (scope.recorded and EventType.SENSITIVE_READ in scope.recorded):
         _record_read(request)
 
 
@@ -207,7 +207,8 @@ class _Stream:
 # ── sensitive paths ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _is_sensitive(request: HttpRequest) -> bool:
+def is_sensitive(request: HttpRequest) -> bool:
+    """Tell whether a request reads below a path that the settings call sensitive."""
     return request.method == "GET" and bool(request.path.startswith(_prefixes()))
 
 

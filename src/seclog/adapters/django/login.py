@@ -17,6 +17,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 
 from seclog import api
 from seclog.adapters._hooks import contained, safely, tell, wrap_method
+from seclog.adapters._scope import session_hash
 from seclog.adapters.django import request as scopes
 from seclog.context import attempt
 from seclog.events import Event, EventType
@@ -51,7 +52,7 @@ def _logged_in(sender: Any, request: Any = None, user: Any = None, **kwargs: Any
     scope = scopes.of()
     if scope is not None:
         # The session has a new key by now, and an app without AuthenticationMiddleware has no request.user.
-        scope.context.session = scopes.session_hash(scopes.loaded_session_key(scope.request))
+        scope.context.session = session_hash(scopes.loaded_session_key(scope.request))
     api.bind_user(user.pk, user.get_username())
     tell(succeeded(user, request))
 
@@ -103,7 +104,7 @@ def _logged_out(sender: Any, request: Any = None, user: Any = None, **kwargs: An
         return  # somebody who was not logged in logged out
     key = scopes.loaded_session_key(request) if request is not None else None
     fields = {"user.id": str(user.pk), "user.name": user.get_username()}
-    hashed = scopes.session_hash(key)
+    hashed = session_hash(key)
     if hashed is not None:
         fields["seclog.session.id_hash"] = hashed
     tell(Event(type=EventType.SESSION_LOGOUT, fields=fields))

@@ -22,7 +22,7 @@ from seclog.adapters.django.configuration import compare_settings
 from seclog.adapters.django.errors import refused
 from seclog.adapters.django.request import RequestScope
 from seclog.assembly import Installation
-from seclog.context import enter, leave
+from seclog.context import enter, leave_here
 from seclog.errors import NotRecordedError
 from seclog.events import Event, EventType
 
@@ -64,7 +64,7 @@ class SecurityEventMiddleware:
             _left(scope, request, error)
             raise
         finally:
-            leave(token)
+            leave_here(token)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """Serve a request in the event loop."""
@@ -80,7 +80,7 @@ class SecurityEventMiddleware:
             _left(scope, request, error)
             raise
         finally:
-            leave(token)
+            leave_here(token)
 
 
 def _observed(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

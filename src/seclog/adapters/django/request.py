@@ -1,72 +1,31 @@
 """The scope of a Django request: who and where, read from the request only when an event needs it."""
 
 import asyncio
-from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
-from seclog import api
 from seclog.adapters._hooks import contained
-from seclog.context import Scope
+from seclog.adapters._scope import WebScope, censored, session_hash
+from seclog.context import current
 from seclog.context.identifiers import request_id, trace
-from seclog.events import Event
-from seclog.redaction.keys import KeyRules, Verdict, looks_random
-
-# What a request-level event is worth against another one: at most one is recorded a request
-# (event_mapping.json, conventions.one_request_event).
-PRECEDENCE: Final = (
-    "malicious_",
-    "authz_fail",
-    "authz_unauthenticated",
-    "excess_rate_limit_exceeded",
-    "input_",
-    "http_method_unexpected",
-    "app_unhandled_exception",
-    "api_server_error",
-    "api_client_error",
-)
 
 
-class RequestScope(Scope):
+class RequestScope(WebScope):
     """One request. Django's own objects are read, never evaluated: `request.user` would cost a query.
 
     Attributes:
         request: the request.
-        exception: the exception that Django turned into the response, if any.
-        denied_permission: the permission that was last refused, for the event that may follow.
-        known_user: what the login's user look-up found: None before one, else (found, user or None).
-        candidate: the request-level event proposed so far, with its rank in `PRECEDENCE`.
-        status: the response's status code, once there is a response.
-        told: facts that hooks leave for each other in this request, by name.
-        is_refused: whether something could not be recorded, and the request must be refused for it.
     """
 
-    __slots__ = (
-        "_static",
-        "candidate",
-        "denied_permission",
-        "exception",
-        "is_refused",
-        "known_user",
-        "request",
-        "status",
-        "told",
-    )
+    __slots__ = ("_static", "request")
 
     def __init__(self, request: HttpRequest, started_ns: int | None = None) -> None:
         super().__init__(started_ns)
         self.request = request
-        self.exception: BaseException | None = None
-        self.denied_permission: str | None = None
-        self.known_user: tuple[bool, Any] | None = None
-        self.candidate: tuple[int, Event] | None = None
-        self.status: int | None = None
-        self.told: dict[str, Any] | None = None
-        self.is_refused = False
         self._static = False
 
     def fill(self) -> None:
@@ -98,15 +57,10 @@ class RequestScope(Scope):
         context.user_agent = meta.get("HTTP_USER_AGENT")
         context.request_id = request_id(meta.get("HTTP_X_REQUEST_ID"))
         context.trace_id, context.span_id = trace(meta.get("HTTP_TRACEPARENT"))
-        installation = api.installed()
-        if installation is not None:
-            peer = meta.get("REMOTE_ADDR")
-            forwarded, x_forwarded_for = meta.get("HTTP_FORWARDED"), meta.get("HTTP_X_FORWARDED_FOR")
-            context.address, header = installation.addresses.resolve(
-                peer, [forwarded] if forwarded else (), [x_forwarded_for] if x_forwarded_for else ()
-            )
-            if header is not None:
-                context.forwarded, context.peer = header, peer
+        forwarded, x_forwarded_for = meta.get("HTTP_FORWARDED"), meta.get("HTTP_X_FORWARDED_FOR")
+        self.fill_address(
+            meta.get("REMOTE_ADDR"), [forwarded] if forwarded else (), [x_forwarded_for] if x_forwarded_for else ()
+        )
 
     def resolve_user(self) -> None:
         """Look the user up for an event that should name them: worth a query, if there is a session."""
@@ -124,27 +78,6 @@ class RequestScope(Scope):
         """Tell whether a user may stand behind the session cookie that nobody has asked for yet."""
         request = self.request
         return evaluated_user(request) is None and django_settings.SESSION_COOKIE_NAME in request.COOKIES
-
-    def not_recorded(self) -> None:
-        """Take note that the request must be refused, even if the app catches the error."""
-        self.is_refused = True
-
-    def propose(self, event: Event) -> None:
-        """Offer a request-level event; that of the highest precedence is recorded when the request ends."""
-        ranks = (rank for rank, start in enumerate(PRECEDENCE) if event.type.startswith(start))
-        rank = next(ranks, len(PRECEDENCE))
-        if self.candidate is None or rank < self.candidate[0]:
-            self.candidate = (rank, event)
-
-    def note(self, name: str, value: Any) -> None:
-        """Leave a fact for another hook of this request."""
-        if self.told is None:
-            self.told = {}
-        self.told[name] = value
-
-    def noted(self, name: str) -> Any:
-        """Return a fact that another hook left, or None."""
-        return None if self.told is None else self.told.get(name)
 
 
 def _in_event_loop() -> bool:
@@ -175,41 +108,14 @@ def loaded_session_key(request: HttpRequest) -> str | None:
     return getattr(session, "session_key", None)
 
 
-def session_hash(key: str | None) -> str | None:
-    """Return the keyed hash of a session key; the key itself is never written."""
-    installation = api.installed()
-    if not key or installation is None:
-        return None
-    return installation.pseudonym("session", key)
-
-
 def censored_path(request: HttpRequest) -> str:
     """Return the path, without the values of URL parameters that are secrets (`reset/<uidb64>/<token>/`)."""
-    path: str = request.path
     match = getattr(request, "resolver_match", None)
-    if match is not None:
-        for name, value in match.kwargs.items():
-            if isinstance(value, str) and value and is_secret_parameter(name, value):
-                path = path.replace(value, "[redacted]")
-    return path
-
-
-def is_secret_parameter(name: str, value: str) -> bool:
-    """Tell whether a value under this name must not be written."""
-    installation = api.installed()
-    verdict = _key_rules(installation.settings.redact_keys if installation is not None else ()).decide(name)
-    return verdict is Verdict.SECRET or (verdict is Verdict.MAYBE and looks_random(value))
-
-
-@cache
-def _key_rules(extra_keys: tuple[str, ...]) -> KeyRules:
-    return KeyRules(extra_keys)
+    return censored(request.path, match.kwargs if match is not None else {})
 
 
 def of(request: HttpRequest | None = None) -> RequestScope | None:
     """Return the scope of the running request if it is a Django request's."""
-    from seclog.context import current
-
     scope: Any = current()
     while scope is not None and not isinstance(scope, RequestScope):
         scope = getattr(scope, "parent", None)  # a named job within the request

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from seclog import api
-from seclog.adapters._attack_tools import tool_of
+from seclog.adapters._attack_tools import is_known_harmless, tool_of
 from seclog.adapters._hooks import complain
 from seclog.adapters.django import denials, downloads, errors, sessions
 from seclog.adapters.django.request import RequestScope
@@ -15,9 +15,29 @@ from seclog.errors import NotRecordedError
 from seclog.events import Event, EventType
 
 
+def is_quiet(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Tell in as few steps as can be that a response tells nothing: this stands in the way of every request.
+
+    False means: look closely.
+    """
+    if response.status_code >= 300 or scope.candidate is not None or scope.exception is not None:
+        return False
+    session = request.__dict__.get("session")
+    installation = api.installed()
+    return (
+        (session is None or not session.accessed)
+        and is_known_harmless(request.META.get("HTTP_USER_AGENT"))
+        and not downloads.is_download(response)
+        and installation is not None
+        and not (installation.settings.sensitive_paths and downloads.is_sensitive(request))
+    )
+
+
 def observe(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> None:
     """Record what a response tells: about the session, about the request, and about what leaves."""
     scope.status = response.status_code
+    if is_quiet(scope, request, response):
+        return
     has_data = downloads.has_data(request, response)
     is_event = has_event(scope, request, response)
     if has_data or is_event:

@@ -34,6 +34,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from seclog.adapters._hooks import contained, safely, tell, wrap_method
+from seclog.adapters._scope import session_hash
 from seclog.adapters.django import request as scopes
 from seclog.adapters.django.actors import resolve_actor
 from seclog.adapters.django.model_changes import tell_after_commit
@@ -102,7 +103,7 @@ def observe(scope: RequestScope, request: Any, response: Any) -> None:
             _observe_loss(scope, session, cookie)
     elif response.status_code < 500:  # else the cookie is not sent and the session is lost again
         login = scope.noted(_LOGIN)
-        scope.context.session = scopes.session_hash(key)
+        scope.context.session = session_hash(key)
         if login is not None or not cookie:
             tell(_created(user_id, key))
         else:
@@ -123,14 +124,14 @@ def _observe_loss(scope: RequestScope, session: Any, cookie: str) -> None:
 
 def _tell_end(end: _End, cookie: str) -> None:
     kind, reason = _MEANING[end.kind]
-    fields: dict[str, object] = {"seclog.session.id_hash": scopes.session_hash(cookie)}
+    fields: dict[str, object] = {"seclog.session.id_hash": session_hash(cookie)}
     if end.user_id is not None:
         fields["user.id"] = end.user_id
     tell(Event(type=kind, reason=reason, fields=fields))
 
 
 def _created(user_id: str, key: str | None) -> Event:
-    fields: dict[str, object] = {"user.id": user_id, "seclog.session.id_hash": scopes.session_hash(key)}
+    fields: dict[str, object] = {"user.id": user_id, "seclog.session.id_hash": session_hash(key)}
     return Event(type=EventType.SESSION_CREATED, fields=fields)
 
 
@@ -138,8 +139,8 @@ def _renewed(scope: RequestScope, user_id: str, key: str | None, before: str) ->
     changed = EventType.AUTHN_PASSWORD_CHANGE in scope.recorded
     fields: dict[str, object] = {
         "user.id": user_id,
-        "seclog.session.id_hash": scopes.session_hash(key),
-        "seclog.session.previous_id_hash": scopes.session_hash(before),
+        "seclog.session.id_hash": session_hash(key),
+        "seclog.session.previous_id_hash": session_hash(before),
     }
     reason = "password_change" if changed else None
     return Event(type=EventType.SESSION_RENEWED, reason=reason, fields=fields)
@@ -279,7 +280,7 @@ _AROUND: Final = {
 # transaction at each logout.
 
 
-class _SessionQuerySet(QuerySet):  # type: ignore[misc]
+class _SessionQuerySet(QuerySet):
     """What `Session.objects` gives: deleting live sessions is recorded."""
 
     def delete(self) -> Any:
@@ -350,5 +351,5 @@ def _revocation(user_id: str | None, count: int, key: str | None = None) -> Even
     if user_id is not None:
         fields["seclog.target.id"] = user_id
     if key is not None:
-        fields["seclog.target.session.id_hash"] = scopes.session_hash(key)
+        fields["seclog.target.session.id_hash"] = session_hash(key)
     return Event(type=EventType.SESSION_REVOKED, reason="deleted", fields=fields)

@@ -11,7 +11,7 @@ from seclog.cli import CANNOT_TELL, run
 from seclog.errors import ConfigurationError
 
 
-class Command(BaseCommand):  # type: ignore[misc] # Django is untyped
+class Command(BaseCommand):
     """Hands its arguments on to seclog's own command line, which knows more kinds of them than Django's."""
 
     help = "Read the security record of this project: seclog tail, events, show, verify, settings, catalogue."
