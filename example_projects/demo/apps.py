@@ -7,6 +7,9 @@ from pathlib import Path
 
 import gunicorn.config
 
+from example_projects.demo import dialects
+from example_projects.demo.dialects import Dialect
+
 PROJECTS = Path(__file__).resolve().parents[1]
 
 
@@ -18,11 +21,13 @@ class App:
         folder: where its commands run.
         seed: fills a new state directory; reads {name: secret}, prints {name: id}, both as JSON.
         serve: makes the command that serves on an inherited, listening socket, given as file descriptor.
+        dialect: where its words and entries differ from those of the other apps.
     """
 
     folder: Path
     seed: tuple[str, ...]
     serve: Callable[[int], tuple[str, ...]]
+    dialect: Dialect
 
 
 def _gunicorn(target: str) -> Callable[[int], tuple[str, ...]]:
@@ -37,5 +42,6 @@ APPS = {
         folder=PROJECTS / "django_project",
         seed=(sys.executable, "manage.py", "seed"),
         serve=_gunicorn("site_config.wsgi:application"),
+        dialect=dialects.DJANGO,
     ),
 }

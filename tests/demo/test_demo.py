@@ -79,8 +79,13 @@ import sys
 from dataclasses import replace
 from example_projects.demo import __main__ as demo
 
-scene = next(scene for scene in demo.DAY if scene.title == "ana logs in")
-demo.DAY = (replace(scene, entries=(replace(scene.entries[0], user="somebody"), *scene.entries[1:])),)
+story = demo.day
+
+def one_scene(dialect):
+    scene = next(scene for scene in story(dialect) if scene.title == "ana logs in")
+    return (replace(scene, entries=(replace(scene.entries[0], user="somebody"), *scene.entries[1:])),)
+
+demo.day = one_scene
 demo.evidence.SETTLE_SECONDS = 1
 gather = demo.evidence.gather
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Final
 
 from seclog import api
-from seclog.context import Scope
+from seclog.context import Scope, current
 from seclog.events import Event
 from seclog.redaction.keys import KeyRules, Verdict, looks_random
 
@@ -22,6 +22,9 @@ PRECEDENCE: Final = (
 )
 """What a request-level event is worth against another one, by the beginning of its name: at most one is recorded a
 request (event_mapping.json, conventions.one_request_event)."""
+
+INNER: Final = "scope of an adapter inside"
+"""The note that another adapter's scope was opened within this one: one framework is mounted in another."""
 
 
 class WebScope(Scope):
@@ -46,6 +49,9 @@ class WebScope(Scope):
         self.status: int | None = None
         self.told: dict[str, Any] | None = None
         self.is_refused = False
+        outer = current()
+        if isinstance(outer, WebScope):
+            outer.note(INNER, self)
 
     def fill_address(
         self, peer: str | None, forwarded: Sequence[str] = (), x_forwarded_for: Sequence[str] = ()

@@ -28,6 +28,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
     "session": "seclog.session.id_hash",
     "duration_ms": "seclog.duration_ms",
     "actor": "seclog.actor",
+    "impersonator": "seclog.impersonator.id",
 }):
     """Who and where, by the names it has in an entry. What is unknown is left out.
 
@@ -48,6 +49,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
         session: a keyed hash of the session's key; never the key.
         duration_ms: milliseconds since the request began.
         actor: who works outside a request, such as `cron:cleanup`.
+        impersonator: the id of the user who really acts, where somebody works as `user_id`.
     """
 
     user_id: str | None = None
@@ -66,6 +68,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
     session: str | None = None
     duration_ms: float | None = None
     actor: str | None = None
+    impersonator: str | None = None
 
 
     def joined(self, known: Container[str]) -> str:
@@ -76,7 +79,7 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
         agent = self.user_agent
         return (
             f"{'' if agent in known else agent}|{self.path}|{self.user_name}|{self.user_id}|{self.request_id}"
-            f"|{self.method}|{self.forwarded}|{self.actor}"
+            f"|{self.method}|{self.forwarded}|{self.actor}|{self.impersonator}"
         )
 
 
