@@ -93,7 +93,8 @@ class Installation:
             return None
         from seclog.watch import Watch
 
-        return Watch.at(self.settings.directory.absolute(), self.recorder)
+        directory = self.settings.directory.absolute()
+        return Watch.at(directory, self.recorder, retention_days=self.settings.retention_days)
 
     def unknown_name(self, name: str) -> str:
         """Return how a name that no user has is written: as a keyed pseudonym, unless the settings say otherwise."""

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from seclog.events.types import EventType
 from seclog.journal.lock import FileLock
 from seclog.journal.reader import Reader, is_live
 from seclog.journal.recovery import Recovered, recover, sweep_unborn
+from seclog.journal.retention import retire
 from seclog.journal.writer import host_folder
 from seclog.knowledge import Knowledge
 from seclog.recorder import Recorder
@@ -33,6 +35,7 @@ STEP_ENTRIES: Final = 5000
 TICK_SECONDS: Final = 0.5
 """A tick gives up after this time, so that the journal's pulse in the same thread is not kept waiting."""
 RECOVERY_SECONDS: Final = 5
+RETENTION_SECONDS: Final = 3600
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -56,21 +59,31 @@ class Watch:
         folder: `journal/<host>`.
         recorder: writes what is derived.
         clock: seconds, monotonic.
+        retention_days: the age at which a closed segment is removed; None keeps everything.
     """
 
-    def __init__(self, folder: Path, recorder: Recorder, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recorder: Recorder,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        retention_days: int | None = None,
+    ) -> None:
         self._folder = folder
         self._recorder = recorder
         self._clock = clock
         self._reader = Reader(folder)
         self._lock = FileLock(folder / "watch.lock")
         self._knowledge: Knowledge | None = None
+        self._retention_days = retention_days
         self._recover_at = 0.0
+        self._retire_at = 0.0
 
     @classmethod
-    def at(cls, directory: Path, recorder: Recorder) -> "Watch":
+    def at(cls, directory: Path, recorder: Recorder, *, retention_days: int | None = None) -> "Watch":
         """Return the watch of this host's journal under a directory."""
-        return cls(host_folder(directory), recorder)
+        return cls(host_folder(directory), recorder, retention_days=retention_days)
 
     def tick(self) -> None:
         """Run for the host if elected: as many steps as there is work, for a bounded time."""
@@ -82,6 +95,9 @@ class Watch:
         if self._clock() >= self._recover_at:
             self._recover_at = self._clock() + RECOVERY_SECONDS
             self.recover_dead()
+        if self._retention_days is not None and self._clock() >= self._retire_at:
+            self._retire_at = self._clock() + RETENTION_SECONDS
+            retire(self._reader.segments(), self._retention_days, datetime.now(UTC), self._recorder.record)
         while self.step().read == STEP_ENTRIES and self._clock() < until:
             pass
 

@@ -30,6 +30,7 @@ GOOD = {
     "ack": ("disk", "disk"),
     "on_failure": ("block", "block"),
     "watch": ({"interval_seconds": 2}, WatchSettings(True, 2.0)),
+    "retention_days": (400, 400),
     "log_entries": (True, True),
     "record_unknown_usernames": (True, True),
     "pseudonym_key": (SECRET, SECRET),
@@ -92,6 +93,14 @@ WRONG = [
             f"SECLOG['watch']['interval_seconds'] must be a positive number (of seconds, 3600 at most), got {name}",
         )
         for value, name in [("1", "str"), (0, "int"), (-1.5, "float"), (True, "bool"), (float("nan"), "float"), (1e9, "float")]
+    ),
+    *(
+        (
+            "retention_days",
+            value,
+            f"SECLOG['retention_days'] must be a whole number of days, 1 at least, or None to keep everything, got {name}",
+        )
+        for value, name in [("1", "str"), (0, "int"), (1.5, "float"), (True, "bool")]
     ),
     ("log_entries", 1, "SECLOG['log_entries'] must be True or False, got int"),
     ("record_unknown_usernames", "yes", "SECLOG['record_unknown_usernames'] must be True or False, got str"),
@@ -295,6 +304,7 @@ def test_shown_names_every_key_its_value_and_its_source():
         ("ack", "kernel", "default"),
         ("on_failure", "degrade", "default"),
         ("watch", "on, every 1 s", "default"),
+        ("retention_days", "none", "default"),
         ("log_entries", "False", "default"),
         ("record_unknown_usernames", "False", "default"),
         ("pseudonym_key", "made and kept in the directory", "default"),

@@ -79,6 +79,7 @@ def test_between_processes_death_gives_it_back(path, other):
     lock.release()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_never_holds_it(path):
     """A child that lives on must not hold the lock of its dead parent."""
     lock = FileLock(path)

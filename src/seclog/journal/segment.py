@@ -112,9 +112,12 @@ class Segment:
 
     def close(self) -> None:
         """Give the file and its lock back. Safe to call twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError:  # somebody closed all descriptors of the process, or the close itself failed: it is gone
+                pass
 
     def discard(self) -> None:
         """Remove a file that could not be begun; it holds nobody's entry."""
