@@ -91,7 +91,13 @@ class Watch:
             self.close()  # the folder was removed, and what is known with it; another watch may stand in the new one
         if not self._lock.held and not self._start():
             return
-        until = self._clock() + TICK_SECONDS
+        try:
+            self._work(self._clock() + TICK_SECONDS)
+        except BaseException:  # what was told but not noted is looked up before anything more is told
+            self.close()
+            raise
+
+    def _work(self, until: float) -> None:
         if self._clock() >= self._recover_at:
             self._recover_at = self._clock() + RECOVERY_SECONDS
             self.recover_dead()
@@ -134,14 +140,19 @@ class Watch:
     def _tell(self) -> int:
         """Write what is owed. What cannot be written stays owed, and is not kept in the journal's memory as well."""
         knowledge = self._open()
-        told = 0
-        for event in knowledge.owed():
-            assert event.id is not None
-            if self._recorder.record(event, keep=False) is None:
-                break
-            knowledge.told(event.id)
-            told += 1
-        return told
+        told: list[str] = []
+        try:
+            for event in knowledge.owed():
+                event_id = self._recorder.record(event, keep=False)
+                if event_id is None:
+                    break
+                told.append(event_id)
+        finally:
+            if told:
+                with knowledge.step():
+                    for event_id in told:
+                        knowledge.told(event_id)
+        return len(told)
 
     def recover_dead(self) -> list[Recovered]:
         """Close what dead processes left open, and tell what is broken."""
@@ -230,7 +241,7 @@ def _integrity_failure(recovered: Recovered) -> Event:
         id=derived_id(recovered.segment, EventType.AUDIT_INTEGRITY_FAIL),
         fields={
             "seclog.segment.id": recovered.segment,
-            "seclog.seq": problem.line,
+            "seclog.line": problem.line,
             "seclog.expected": problem.expected,
             "seclog.actual": problem.found,
         },

@@ -86,5 +86,7 @@ def test_the_excuses_fit_the_catalogue():
 def test_the_proof_elsewhere_exists(name, place):
     """The test that a type's excuse names is there."""
     file, _, test = place.partition("::")
-    functions = {node.name for node in ast.walk(ast.parse((TESTS / file).read_text())) if isinstance(node, ast.FunctionDef)}
+    functions = {
+        node.name for node in ast.walk(ast.parse((TESTS / file).read_text())) if isinstance(node, ast.FunctionDef)
+    }
     assert test in functions

@@ -153,7 +153,10 @@ def test_a_peer_that_the_server_rewrote_is_not_walked_again():
 
 def test_the_header_is_returned_as_received():
     """What was forged is evidence too."""
-    assert BEHIND_PROXY.resolve(PROXY, (), [FORGED, f"{CLIENT}, {BALANCER}"]) == (CLIENT, f"{FORGED},{CLIENT}, {BALANCER}")
+    assert BEHIND_PROXY.resolve(PROXY, (), [FORGED, f"{CLIENT}, {BALANCER}"]) == (
+        CLIENT,
+        f"{FORGED},{CLIENT}, {BALANCER}",
+    )
 
 
 @pytest.mark.parametrize("rfc7239", [False, True])

@@ -424,7 +424,11 @@ def test_a_decorated_function_keeps_its_face(entries):
         pass
 
     decorated = sensitive("patients")(view)
-    assert (decorated.__name__, decorated.__doc__, inspect.signature(decorated)) == ("view", "Show.", inspect.signature(view))
+    assert (decorated.__name__, decorated.__doc__, inspect.signature(decorated)) == (
+        "view",
+        "Show.",
+        inspect.signature(view),
+    )
     assert inspect.iscoroutinefunction(sensitive("patients")(async_view))
     assert not inspect.iscoroutinefunction(decorated)
 
@@ -518,7 +522,9 @@ def configured(tmp_path, unconfigured):
     """Set seclog up as a script would, with a journal."""
 
     def make(**settings):
-        return configure(Settings.load({"directory": tmp_path, "service": "shop", "watch": False, **settings}, environ={}))
+        return configure(
+            Settings.load({"directory": tmp_path, "service": "shop", "watch": False, **settings}, environ={})
+        )
 
     yield make
     api.install(None)

@@ -66,9 +66,13 @@ def test_the_standards_own_arithmetic_holds(known):
     assert known.ecs.action == known.name
     assert known.otel.event_name.startswith("seclog.")
     scale = known.severity
-    assert (scale.syslog_code, scale.otel_severity_number) == {1: (6, 9), 2: (5, 10), 3: (4, 13), 4: (3, 17), 5: (2, 18)}[
-        scale.ocsf_severity_id
-    ]
+    assert (scale.syslog_code, scale.otel_severity_number) == {
+        1: (6, 9),
+        2: (5, 10),
+        3: (4, 13),
+        4: (3, 17),
+        5: (2, 18),
+    }[scale.ocsf_severity_id]
     assert known.otel.severity_number == scale.otel_severity_number
     assert known.level == scale.ocsf_severity.lower()
     assert known.ecs.kind == "alert" or known.origin == "primary"

@@ -69,7 +69,7 @@ WRONG = [
     (
         "trusted_proxies",
         ["*"],
-        "SECLOG['trusted_proxies'] must be a list of networks such as \"10.0.0.0/8\", or \"unix\", got another text;"
+        'SECLOG[\'trusted_proxies\'] must be a list of networks such as "10.0.0.0/8", or "unix", got another text;'
         " to trust every peer would let any client choose its address",
     ),
     ("watch_models", 7, f"SECLOG['watch_models'] must be {TEXTS}, got int"),
@@ -92,7 +92,14 @@ WRONG = [
             {"interval_seconds": value},
             f"SECLOG['watch']['interval_seconds'] must be a positive number (of seconds, 3600 at most), got {name}",
         )
-        for value, name in [("1", "str"), (0, "int"), (-1.5, "float"), (True, "bool"), (float("nan"), "float"), (1e9, "float")]
+        for value, name in [
+            ("1", "str"),
+            (0, "int"),
+            (-1.5, "float"),
+            (True, "bool"),
+            (float("nan"), "float"),
+            (1e9, "float"),
+        ]
     ),
     *(
         (
@@ -207,7 +214,7 @@ def test_a_wrong_value_in_a_file_names_the_file(toml):
     environ = toml("ack = 1")
     with pytest.raises(ConfigurationError) as caught:
         load(None, environ)
-    assert str(caught.value) == f"{environ['SECLOG_CONFIG']}['ack'] must be \"kernel\" or \"disk\", got int"
+    assert str(caught.value) == f'{environ["SECLOG_CONFIG"]}[\'ack\'] must be "kernel" or "disk", got int'
 
 
 @pytest.mark.parametrize(

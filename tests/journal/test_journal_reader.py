@@ -67,7 +67,9 @@ def test_reading_in_pieces_gives_what_reading_at_once_gives(tmp_path, pieces, cu
     assert [line.raw for line in first + rest] == [piece for piece in pieces if piece]
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"7", b"null", b"{", b'{"a":1}x', b"\xff", b"[" * 100_000, b'{"a":' * 50_000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"7", b"null", b"{", b'{"a":1}x', b"\xff", b"[" * 100_000, b'{"a":' * 50_000]
+)
 def test_what_is_no_object_is_no_entry(raw):
     """Whatever it is, it is said in one way."""
     with pytest.raises(NotAJournalError, match="not a JSON object"):

@@ -36,7 +36,9 @@ def test_a_torn_end_goes_to_quarantine_and_the_segment_is_closed(tmp_path, encod
     assert kept.stat().st_mode & 0o777 == 0o600
     assert path.read_bytes().startswith(before[: -len(TORN)])
     last = entries_of(path)[-1]
-    assert {key: last[key] for key in last if key not in ("schema", "timestamp", "event.id", "seclog.hash", "service.name")} == {
+    assert {
+        key: last[key] for key in last if key not in ("schema", "timestamp", "event.id", "seclog.hash", "service.name")
+    } == {
         "event.name": "audit_log_stopped",
         "event.outcome": "unknown" if last["event.outcome"] == "unknown" else "success",
         "severity": last["severity"],
@@ -109,7 +111,9 @@ def test_a_break_before_the_end_is_told_and_never_repaired(tmp_path, encode):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00" * 10, b"hello\n", b'{"schema":"seclog/1","ti', b'{"schema":"seclog/9"}\n'])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00" * 10, b"hello\n", b'{"schema":"seclog/1","ti', b'{"schema":"seclog/9"}\n']
+)
 def test_a_file_that_is_no_segment_is_a_problem(tmp_path, encode, data):
     """A segment has its name only once it has its start record: somebody else made it so."""
     path = closed_segment(tmp_path)

@@ -61,7 +61,9 @@ def test_a_retired_predecessor_is_not_missed(tmp_path, recorder):
     record(writer, 6)
     first = writer.sink.segment_path
     writer.sink.close()
-    oldest = next(path for path in first.parent.glob("*.jsonl") if "seclog.segment.previous.id" not in entries_of(path)[0])
+    oldest = next(
+        path for path in first.parent.glob("*.jsonl") if "seclog.segment.previous.id" not in entries_of(path)[0]
+    )
     age(oldest, DAYS + 1)
     assert run(recorder, oldest) == [oldest]
     report = check_journal(tmp_path)

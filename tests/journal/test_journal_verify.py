@@ -240,7 +240,9 @@ def test_a_number_that_does_not_follow(sample):
     body = line[: line.rindex(b',"seclog.hash"')]
     digest = sha256(b"\x00" + first_link(sample.id) + body).hexdigest()
     forged = body + f',"seclog.hash":"{digest}"}}\n'.encode()
-    assert verify_segment(sample.id, forged).problem == Problem(1, "the number does not follow the one before", "1", "7")
+    assert verify_segment(sample.id, forged).problem == Problem(
+        1, "the number does not follow the one before", "1", "7"
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"x", b"\x00" * 1000, b"{}\n", b"\n" * 1000])

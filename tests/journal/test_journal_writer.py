@@ -38,7 +38,17 @@ def journal(recorder):
 
 def facts(entry):
     """Return what a control record says beyond its head and its place in the chain."""
-    head = ("schema", "timestamp", "event.id", "event.outcome", "severity", "message", "service.name", "seclog.seq", "seclog.hash")
+    head = (
+        "schema",
+        "timestamp",
+        "event.id",
+        "event.outcome",
+        "severity",
+        "message",
+        "service.name",
+        "seclog.seq",
+        "seclog.hash",
+    )
     return {key: value for key, value in entry.items() if key not in head}
 
 
@@ -137,7 +147,9 @@ def test_closing_twice_ends_once_and_a_later_entry_begins_anew(recorder, journal
     journal.close()
     record(recorder, 1)
     journal.close()
-    assert [names_of(path) for path in segments(tmp_path)] == [["audit_log_started", "authz_fail", "audit_log_stopped"]] * 2
+    assert [names_of(path) for path in segments(tmp_path)] == [
+        ["audit_log_started", "authz_fail", "audit_log_stopped"]
+    ] * 2
     assert check_journal(tmp_path).verdict == "OK"
 
 
@@ -421,7 +433,10 @@ def test_block_raises_and_keeps_nothing(tmp_path, monkeypatch, capfd):
     """What was refused must not turn up later as if it had happened; the refusal is counted."""
     recorder = recorder_at(tmp_path, on_failure="block")
     record(recorder, 1)
-    with refusing(monkeypatch), pytest.raises(NotRecordedError, match=r"^the entry is not on disk: No space left on device \(ENOSPC\)$"):
+    with (
+        refusing(monkeypatch),
+        pytest.raises(NotRecordedError, match=r"^the entry is not on disk: No space left on device \(ENOSPC\)$"),
+    ):
         record(recorder, 1, first=2)
     record(recorder, 1, first=3)
     path = recorder.sink.segment_path

@@ -66,6 +66,11 @@ async def apatient(request, pk):
     return HttpResponse("p")
 
 
+@seclog.sensitive("patients", action="delete", id_kwarg="pk")
+def erase(request, pk):
+    return HttpResponse("gone")
+
+
 @seclog.export("orders", rows=lambda response: 3, format="csv")
 def export(request):
     return HttpResponse("1\n2\n3\n", headers=ATTACHED)
@@ -132,6 +137,7 @@ urlpatterns = [
     path("events/", lambda request: StreamingHttpResponse(chunks(), content_type="text/event-stream")),
     path("accel/", lambda request: HttpResponse(headers={"X-Accel-Redirect": "/protected/a%20b.pdf"})),
     path("sendfile/", lambda request: HttpResponse(headers={"X-Sendfile": "/srv/files/c.pdf"})),
+    path("records/<int:pk>/erase/", erase),
     path("ranged/", ranged),
     path("unchanged/", lambda request: HttpResponseNotModified(headers=ATTACHED)),
     path("static/app.js", lambda request: FileResponse(io.BytesIO(b"x"))),
@@ -381,6 +387,7 @@ def test_a_decorator_below_a_sensitive_path_tells_once(client, entries):
         ("/asalaries/", "sensitive_read", "salaries"),
         ("/orders/", "sensitive_read", "orders"),
         ("/report/", "sensitive_read", "reports"),
+        ("/records/7/erase/", "sensitive_delete", "patients"),
         ("/aexport/", "data_export", "orders"),
         ("/api/salaries/", "sensitive_read", "api-salaries"),
         ("/api/orders/", "data_export", "orders"),
