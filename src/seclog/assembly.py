@@ -18,7 +18,7 @@ from seclog.events.types import EventType
 from seclog.journal.writer import Journal
 from seclog.recorder import EntrySink, Recorder
 from seclog.redaction import Pseudonymizer, Redactor
-from seclog.settings import Settings
+from seclog.settings import MIN_KEY_CHARACTERS, Settings
 
 if TYPE_CHECKING:
     from seclog.watch import Watch
@@ -171,9 +171,9 @@ def _logger_mirror() -> Callable[[bytes], object]:
 
 def _key(settings: Settings, offered: str | None) -> bytes:
     """Return the key of keyed hashes: the setting, else the adapter's, else one kept in the directory, else a new one."""
-    chosen = settings.pseudonym_key or offered
-    if chosen:
-        return chosen.encode()
+    for chosen in (settings.pseudonym_key, offered):
+        if chosen and len(chosen) >= MIN_KEY_CHARACTERS:  # an app may live with a short SECRET_KEY; a pseudonym may not
+            return chosen.encode("utf-8", "surrogatepass")
     if settings.directory is not None:
         try:
             return _kept_key(settings.directory / KEY_FILE)

@@ -21,6 +21,8 @@ from seclog.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX: Final = "SECLOG_"
 CONFIG_VARIABLE: Final = "SECLOG_CONFIG"
+MIN_KEY_CHARACTERS: Final = 16
+"""A shorter key could be guessed, and with it what the pseudonyms stand for."""
 
 
 @dataclass(frozen=True)
@@ -171,12 +173,12 @@ def _directory(value: Any, place: _Place) -> Path | None:
     return Path(value).expanduser()
 
 
-def _text_of(maximum: int, *, optional: bool = False) -> Check:
+def _text_of(maximum: int, *, minimum: int = 1, optional: bool = False) -> Check:
     def check(value: Any, place: _Place) -> str | None:
         if value is None and optional:
             return None
-        if not isinstance(value, str) or not value or len(value) > maximum:
-            raise place.expected(f"a text of 1 to {maximum} characters", value)
+        if not isinstance(value, str) or not minimum <= len(value) <= maximum:
+            raise place.expected(f"a text of {minimum} to {maximum} characters", value)
         return value
 
     return check
@@ -292,7 +294,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "retention_days": _days,
     "log_entries": _flag,
     "record_unknown_usernames": _flag,
-    "pseudonym_key": _text_of(1024, optional=True),
+    "pseudonym_key": _text_of(1024, minimum=MIN_KEY_CHARACTERS, optional=True),
 }
 KEYS: Final = tuple(_CHECKS)
 

@@ -41,6 +41,7 @@ NOT_BY_AN_ADAPTER = {
 
 PROVEN_ELSEWHERE = {
     "authn_new_device": "watch/test_watch_newcomers.py::test_a_new_device_is_told_whole",
+    "sensitive_delete": "core/test_core_api.py::test_sensitive_records_each_kind_of_access",
     "audit_log_started": "journal/test_journal_writer.py::test_a_segment_begins_with_its_start_record",
     "audit_log_heartbeat": "journal/test_journal_writer.py::test_a_heartbeat_tells_the_counters",
     "audit_log_stopped": "journal/test_journal_writer.py::test_a_segment_ends_with_its_stop_record",

@@ -147,7 +147,7 @@ def test_a_unix_socket_is_trusted_only_if_told(resolver, peer, xff, expected):
 
 
 def test_a_peer_that_the_server_rewrote_is_not_walked_again():
-    """uvicorn and ProxyFix put the client into the peer and leave the header: the client is not one of our proxies."""
+    """ProxyFix and uvicorn put the client into the peer and leave the header: the client is not one of our proxies."""
     assert BEHIND_PROXY.resolve(CLIENT, (), [f"{FORGED}, {CLIENT}"]) == (CLIENT, None)
 
 

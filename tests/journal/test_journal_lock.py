@@ -68,7 +68,7 @@ def test_the_file_is_private_and_stays(path):
 
 
 def test_between_processes_death_gives_it_back(path, other):
-    """kill -9 included."""
+    """Even by kill -9."""
     process, answer = other()
     lock = FileLock(path)
     assert (answer, lock.acquire()) == ("True", False)

@@ -1,6 +1,9 @@
 """The watch: exactly once, wherever it is killed; one a host; and nothing in a file can stop it."""
 
 import multiprocessing
+import os
+import shutil
+from contextlib import suppress
 from pkgutil import resolve_name
 
 import pytest
@@ -195,32 +198,34 @@ STATIONS = [
 ]
 
 
+def bomb(name, when, call):
+    """Return a stand-in for a function that dies at its nth call, before or after doing its work."""
+    original, passed = resolve_name(name), []
+
+    def stand_in(*args, **kwargs):
+        passed.append(args)
+        if when == "before" and len(passed) == call:
+            raise Killed
+        result = original(*args, **kwargs)
+        if len(passed) == call:
+            raise Killed
+        return result
+
+    return stand_in
+
+
 @pytest.mark.parametrize("call", [1, 2, 4])
 @pytest.mark.parametrize(
     ("name", "when"), [station[1:] for station in STATIONS], ids=[station[0] for station in STATIONS]
 )
 def test_killed_at_any_point_it_neither_repeats_nor_misses(host, monkeypatch, name, when, call):
-    """A watch dies at the nth passage of a station; the next one goes on, and dies there too; a third one ends the work."""
+    """A watch dies at the nth passage of a station, the next one goes on and dies there too, a third ends the work."""
     a_day(host, 1)
     for _ in range(2):
         watch = host.watch()
-        with monkeypatch.context() as patched:
-            passed = []
-
-            def bomb(*args, original=resolve_name(name), passed=passed, **kwargs):
-                passed.append(args)
-                if when == "before" and len(passed) == call:
-                    raise Killed
-                result = original(*args, **kwargs)
-                if len(passed) == call:
-                    raise Killed
-                return result
-
-            patched.setattr(name, bomb)
-            try:
-                watch.tick()
-            except Killed:
-                pass
+        with monkeypatch.context() as patched, suppress(Killed):
+            patched.setattr(name, bomb(name, when, call))
+            watch.tick()
         watch.close()  # what death does: the lock is free, the open transaction is rolled back
         a_day(host, 2)
     last = host.watch()
@@ -356,6 +361,42 @@ def test_live_segments_are_left_alone_and_looked_at_again(host):
     host.app.sink._abandon()
     assert [recovered.segment for recovered in watch.recover_dead()] == [path.stem]
     assert watch.recover_dead() == []
+
+
+def test_the_watch_retires_what_is_old(host):
+    """Closed segments of the age that the settings say; the journal tells of each, and verifies without it."""
+    old, young = closed_segment(host.directory), closed_segment(host.directory)
+    os.utime(old, (0, 0))
+    watch = Watch.at(host.directory, host.recorder, retention_days=30)
+    watch.tick()
+    watch.tick()
+    watch.close()
+    assert (old.exists(), young.exists()) == (False, True)
+    told = [entry for entry in entries_of(host.recorder.sink.segment_path) if entry["event.name"] == "sensitive_delete"]
+    assert [entry["seclog.retired.id"] for entry in told] == [old.stem]
+    assert check_journal(host.directory).verdict == "OK"
+
+
+def test_without_a_retention_nothing_goes(host):
+    """The default keeps everything."""
+    old = closed_segment(host.directory)
+    os.utime(old, (0, 0))
+    host.watch().tick()
+    assert old.exists()
+
+
+def test_a_watch_whose_folder_was_removed_begins_anew(host):
+    """What it held was the lock of a file that nobody sees any more."""
+    watch = host.watch()
+    host.login()
+    watch.tick()
+    host.close()
+    shutil.rmtree(host.folder)
+    host.login()
+    host.login(address=WORK)
+    watch.tick()
+    assert watch._lock.is_in_place()
+    assert [entry["event.name"] for entry in host.told()] == ["authn_new_ip"]
 
 
 def test_two_services_in_one_directory(host):

@@ -7,6 +7,7 @@ from seclog.watch import Watch
 
 LINUX = "Mozilla/5.0 (X11; Linux x86_64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1"
+FIREFOX = LINUX.format(140)
 HOME, WORK = "198.51.100.7", "203.0.113.9"
 
 
@@ -31,7 +32,7 @@ class Host:
         self._watches.append(made)
         return made
 
-    def login(self, user="7", agent=LINUX.format(140), address=HOME, recorder=None, **fields):
+    def login(self, user="7", agent=FIREFOX, address=HOME, recorder=None, **fields):
         """Somebody logs in; the clock goes on by a second."""
         self.clock.forward(1)
         known = {"user.id": user, "user.name": f"name{user}", "user_agent.original": agent, "client.address": address}

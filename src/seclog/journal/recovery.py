@@ -94,10 +94,12 @@ def _close(
     if report.torn:
         tail = data[-report.torn :]
         kept = _quarantine(path, tail)
-        fields["seclog.torn.bytes"] = report.torn
-        fields["seclog.torn.sha256"] = hashlib.sha256(tail).hexdigest()
         os.ftruncate(fd, len(data) - report.torn)
     if report.state != "stopped":
+        tails = _kept_tails(path)  # more than ours, if an earlier recovery died after it had cut one off
+        if tails:
+            fields["seclog.torn.bytes"] = sum(map(len, tails))
+            fields["seclog.torn.sha256"] = " ".join(hashlib.sha256(tail).hexdigest() for tail in tails)
         body = encode_control(EventType.AUDIT_LOG_STOPPED, fields)
         line, _ = seal_line(body, report.entries + 1, bytes.fromhex(report.head))
         try:
@@ -123,6 +125,10 @@ def _quarantine(path: Path, tail: bytes) -> Path:
         os.close(fd)
     sync_folder(folder)
     return kept
+
+
+def _kept_tails(path: Path) -> list[bytes]:
+    return [kept.read_bytes() for kept in sorted((path.parent / QUARANTINE).glob(f"{path.stem}.*.torn"))]
 
 
 def _write(fd: int, data: bytes) -> None:
