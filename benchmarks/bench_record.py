@@ -129,7 +129,9 @@ Limit = msgspec.defstruct(
 def installation(directory: Path, redactor: Redactor) -> Installation:
     """A real installation with a journal, and the given redactor."""
     made = Installation(
-        Settings.load({"directory": directory, "service": "shop", "environment": "production", "watch": False}, environ={})
+        Settings.load(
+            {"directory": directory, "service": "shop", "environment": "production", "watch": False}, environ={}
+        )
     )
     made.recorder = Recorder(
         made.journal, redactor, {"service.name": "shop", "deployment.environment.name": "production"}
@@ -137,7 +139,7 @@ def installation(directory: Path, redactor: Redactor) -> Installation:
     return made
 
 
-def cases(folder: Path):  # noqa: ANN201
+def cases(folder: Path):
     """Return name -> case."""
     import orjson
     import structlog

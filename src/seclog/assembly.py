@@ -180,7 +180,8 @@ def _key(settings: Settings, offered: str | None) -> bytes:
         except OSError as error:
             internal_log.warning(
                 "seclog: no key could be kept in %s (%s): keyed hashes will differ after a restart",
-                settings.directory, error.strerror,
+                settings.directory,
+                error.strerror,
             )
     return os.urandom(32)
 

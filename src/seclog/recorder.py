@@ -183,8 +183,11 @@ class Recorder:
         internal_log.disabled = False  # a LOGGING with disable_existing_loggers would silence us by accident
         try:
             internal_log.error(
-                "seclog: %s failed, the app is not affected: %s (%d since start)", where, type(error).__name__,
-                self.errors, exc_info=error,
+                "seclog: %s failed, the app is not affected: %s (%d since start)",
+                where,
+                type(error).__name__,
+                self.errors,
+                exc_info=error,
             )
         except Exception:  # noqa: BLE001 - a broken logging set-up is not ours to raise
             return

@@ -329,7 +329,16 @@ def _from_environment(key: str, text: str, variable: str) -> dict[str, object]:
     if key == "retention_days":
         return {key: int(text) if text.isascii() and text.isdecimal() else text}
     if key in {"watch", "log_entries", "record_unknown_usernames"}:
-        known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        known = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
         if text.lower() not in known:
             raise ConfigurationError(f"{variable} must be true or false, got another text", key=key)
         return {key: known[text.lower()]}

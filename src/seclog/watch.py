@@ -9,6 +9,7 @@ derived from its source, by which a restarted watch sees whether it was already 
 
 import hashlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -196,8 +197,27 @@ class Watch:
 
     def _open(self) -> Knowledge:
         if self._knowledge is None:
-            self._knowledge = Knowledge(self._folder / "watch.db")
+            path = self._folder / "watch.db"
+            try:
+                self._knowledge = Knowledge(path)
+            except sqlite3.OperationalError:
+                raise  # locked, full or not permitted: the next tick may find it better
+            except sqlite3.DatabaseError as error:
+                self._recorder.complain("the watch's memory, which is set aside and learned anew,", error)
+                path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+                self._knowledge = Knowledge(path)
+                self._learn_anew(self._knowledge)
         return self._knowledge
+
+    def _learn_anew(self, knowledge: Knowledge) -> None:
+        """Learn from what was recorded, without telling again what it meant."""
+        lines = None
+        while lines is None or lines:
+            lines, reached = self._reader.read(knowledge.cursor(), STEP_ENTRIES)
+            with knowledge.step():
+                for entry in filter(None, map(_entry, lines)):
+                    self._recognise(entry, knowledge)
+                knowledge.advance(reached)
 
     def _reconcile(self) -> None:
         """Forget what a killed watch still owed but had already written.

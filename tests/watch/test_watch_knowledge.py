@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from seclog.events.event import Event
-from seclog.knowledge import MAX_VALUES, VERSION, Knowledge
+from seclog.knowledge import MAX_VALUES, VERSION, Knowledge, LaterVersionError
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_file_of_a_later_version_is_refused(path):
     database = sqlite3.connect(path)
     database.execute(f"PRAGMA user_version = {VERSION + 1}")
     database.close()
-    with pytest.raises(sqlite3.DatabaseError, match="later version"):
+    with pytest.raises(LaterVersionError, match="later version"):
         Knowledge(path)
 
 

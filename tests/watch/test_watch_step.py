@@ -429,3 +429,25 @@ def test_what_it_owes_more_than_it_reads_at_once_is_told_in_order(host):
     with knowledge.step():
         knowledge.owe(Event(type="authn_new_ip", id=f"{i:036}") for i in range(1500))
     assert [watch.step().told for _ in range(3)] == [1000, 500, 0]
+
+
+def test_a_damaged_memory_is_set_aside_and_learned_anew(host):
+    """A file that is no database any more costs no later finding and repeats no earlier one."""
+    host.login()
+    host.login(agent=IPHONE)
+    watch = host.watch()
+    watch.tick()
+    watch.close()
+    before = host.told()
+    memory = host.folder / "watch.db"
+    memory.write_bytes(b"not a database" * 100)
+
+    watch = host.watch()
+    watch.tick()
+    assert host.told() == before
+    assert len(list(host.folder.glob("watch.db.damaged-*"))) == 1
+    assert host.recorder.errors == 1
+
+    host.login(address=WORK)
+    watch.tick()
+    assert [entry["event.name"] for entry in host.told()] == [*(e["event.name"] for e in before), "authn_new_ip"]

@@ -13,22 +13,27 @@ from typing import Final
 import msgspec
 
 
-class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
-    "user_id": "user.id",
-    "user_name": "user.name",
-    "address": "client.address",
-    "peer": "seclog.client.peer",
-    "forwarded": "seclog.client.forwarded",
-    "user_agent": "user_agent.original",
-    "method": "http.request.method",
-    "route": "http.route",
-    "path": "url.path",
-    "status": "http.response.status_code",
-    "request_id": "seclog.request.id",
-    "session": "seclog.session.id_hash",
-    "duration_ms": "seclog.duration_ms",
-    "actor": "seclog.actor",
-}):
+class Context(
+    msgspec.Struct,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "user_id": "user.id",
+        "user_name": "user.name",
+        "address": "client.address",
+        "peer": "seclog.client.peer",
+        "forwarded": "seclog.client.forwarded",
+        "user_agent": "user_agent.original",
+        "method": "http.request.method",
+        "route": "http.route",
+        "path": "url.path",
+        "status": "http.response.status_code",
+        "request_id": "seclog.request.id",
+        "session": "seclog.session.id_hash",
+        "duration_ms": "seclog.duration_ms",
+        "actor": "seclog.actor",
+    },
+):
     """Who and where, by the names it has in an entry. What is unknown is left out.
 
     Args:
@@ -66,7 +71,6 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
     session: str | None = None
     duration_ms: float | None = None
     actor: str | None = None
-
 
     def joined(self, known: Container[str]) -> str:
         """Return what a client or a user wrote, as one text for one look; a user agent only if it is not known.

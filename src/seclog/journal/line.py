@@ -1,6 +1,6 @@
-"""The line: one entry as one ASCII JSON object, linked to the line before it.
+r"""The line: one entry as one ASCII JSON object, linked to the line before it.
 
-    line = body + ',"seclog.hash":"' + 64 hex digits + '"}\\n'
+    line = body + ',"seclog.hash":"' + 64 hex digits + '"}\n'
     hash = SHA-256(0x00 || previous hash (32 bytes) || body bytes)
 
 `body` begins with `{`, ends with `,"seclog.seq":N` and lacks the closing brace. Raw bytes are hashed, nothing is ever

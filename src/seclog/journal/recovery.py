@@ -66,7 +66,9 @@ def recover(path: Path, encode_control: Callable[[EventType, Mapping[str, object
         try:
             check_start(path, data[:MAX_LINE])
         except NotAJournalError as error:
-            return Recovered(path.stem, closed=False, problem=Problem(1, "the file is no segment", "a segment", str(error)))
+            return Recovered(
+                path.stem, closed=False, problem=Problem(1, "the file is no segment", "a segment", str(error))
+            )
         report = verify_segment(path.stem, data)
         if report.problem is not None:
             return Recovered(path.stem, closed=False, problem=report.problem)

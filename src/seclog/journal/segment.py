@@ -104,7 +104,7 @@ class Segment:
     def is_in_place(self) -> bool:
         """Tell whether the file still stands under its name with the size we gave it."""
         try:
-            there = os.stat(self.path)
+            there = self.path.stat()
             mine = os.fstat(self._fd)
         except OSError:
             return False

@@ -190,9 +190,7 @@ class Redactor:
         """Log a failure of our own: the 1st, 2nd, 4th, 8th … one who provokes them cannot fill a log."""
         self.failures += 1
         if self.failures & (self.failures - 1) == 0:
-            _log.error(
-                "seclog: redaction failed %d times, %s withheld: %s", self.failures, what, type_name(error)
-            )
+            _log.error("seclog: redaction failed %d times, %s withheld: %s", self.failures, what, type_name(error))
 
     def _are_clean(self, joined: str) -> bool:
         """Look at joined texts one by one: none may be judged by what happens to stand before or after it."""
@@ -287,9 +285,7 @@ class _Event:
         finally:
             self._path.pop()
 
-    def _gather_pairs(
-        self, pairs: list[tuple[object, object]], depth: int, secret: bool
-    ) -> dict[str, object]:
+    def _gather_pairs(self, pairs: list[tuple[object, object]], depth: int, secret: bool) -> dict[str, object]:
         tree: dict[str, object] = {}
         named = not secret and depth > 0 and self._names_a_secret(pairs)
         for number, (raw_key, value) in enumerate(pairs):
@@ -411,9 +407,7 @@ class _Event:
 
     def _fit(self) -> None:
         limits = self._limits
-        level = water_level(
-            [min(len(text), limits.max_text) for text in self._texts.values()], limits.max_total_text
-        )
+        level = water_level([min(len(text), limits.max_text) for text in self._texts.values()], limits.max_total_text)
         limit = min(limits.max_text, level)
         unchanged: list[str] = []
         for raw, text in self._texts.items():

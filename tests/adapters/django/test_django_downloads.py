@@ -209,9 +209,7 @@ def test_an_attachment_is_a_download(client, entries):
 
 def test_a_file_response_keeps_its_file(entries):
     """A FileResponse is measured by its length: its stream is not touched, so the server can still use sendfile."""
-    environ = RequestFactory()._base_environ(
-        PATH_INFO="/file/", **{"wsgi.file_wrapper": lambda file, size: file}
-    )
+    environ = RequestFactory()._base_environ(PATH_INFO="/file/", **{"wsgi.file_wrapper": lambda file, size: file})
     sent = WSGIHandler()(environ, lambda status, headers: None)
     assert isinstance(sent, io.BytesIO)
     assert len(sent.read()) == 5000
@@ -241,9 +239,7 @@ def test_a_stream_is_told_when_it_ends(client, entries):
 
 def test_a_client_that_goes_away_is_told(entries):
     """Under WSGI the server closes what the client did not take: a failure with the bytes so far."""
-    response = WSGIHandler()(
-        RequestFactory()._base_environ(PATH_INFO="/stream/"), lambda status, headers: None
-    )
+    response = WSGIHandler()(RequestFactory()._base_environ(PATH_INFO="/stream/"), lambda status, headers: None)
     taken = iter(response)
     next(taken), next(taken)
     response.close()

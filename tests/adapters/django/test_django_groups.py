@@ -205,9 +205,7 @@ def test_user_permissions_taken(alice, add_order, refund, entries):
     entries.clear()
     alice.user_permissions.remove(refund)
     alice.user_permissions.clear()
-    assert [
-        (e["seclog.change.direction"], e["seclog.change.removed"], e["seclog.change.new"]) for e in entries
-    ] == [
+    assert [(e["seclog.change.direction"], e["seclog.change.removed"], e["seclog.change.new"]) for e in entries] == [
         ("revoke", ["djangoapp.refund_order"], ["djangoapp.add_order"]),
         ("revoke", ["djangoapp.add_order"], []),
     ]
@@ -217,9 +215,7 @@ def test_user_permissions_from_the_permission(alice, bob, refund, entries):
     """permission.user_set tells one entry a user."""
     refund.user_set.add(alice, bob)
     refund.user_set.clear()
-    assert [
-        (e["seclog.target.name"], e["seclog.change.direction"], e["seclog.change.old"]) for e in entries
-    ] == [
+    assert [(e["seclog.target.name"], e["seclog.change.direction"], e["seclog.change.old"]) for e in entries] == [
         ("alice", "grant", []),
         ("bob", "grant", []),
         ("alice", "revoke", ["djangoapp.refund_order"]),

@@ -60,9 +60,7 @@ def _execute(original: Callable[..., Any], command: Any, *args: Any, **options: 
         leave(token)
 
 
-def _tell(
-    scope: Scope, command: Any, name: str, options: dict[str, Any], error: BaseException | None
-) -> None:
+def _tell(scope: Scope, command: Any, name: str, options: dict[str, Any], error: BaseException | None) -> None:
     known = (definition(kind) for kind in scope.recorded or ())
     if not any(entry is not None and entry.family in _TELLING_FAMILIES for entry in known):
         return
@@ -80,9 +78,7 @@ def _given(command: Any, name: str, options: dict[str, Any]) -> list[str]:
     """Return the names of the options that differ from their defaults."""
     parser = command.create_parser("manage.py", name)
     return sorted(
-        option
-        for option, value in options.items()
-        if option not in _PLUMBING and value != parser.get_default(option)
+        option for option, value in options.items() if option not in _PLUMBING and value != parser.get_default(option)
     )
 
 

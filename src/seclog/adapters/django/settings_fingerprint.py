@@ -37,9 +37,7 @@ _NOT_COMPARED: Final = frozenset({"SECLOG", "SETTINGS_MODULE"})
 _CLEAR: Final = re.compile(
     r"DEBUG|APPEND_SLASH|USE_X_FORWARDED_\w+|(SECURE|CSRF|SESSION|LANGUAGE_COOKIE|PASSWORD_RESET)_\w+"
 )
-_PROTECTIVE: Final = re.compile(
-    r"SECURE_\w+|\w+_SECURE|\w+_HTTPONLY|MIDDLEWARE:.+|AUTH_PASSWORD_VALIDATORS:count"
-)
+_PROTECTIVE: Final = re.compile(r"SECURE_\w+|\w+_SECURE|\w+_HTTPONLY|MIDDLEWARE:.+|AUTH_PASSWORD_VALIDATORS:count")
 """A lower value protects less: True → False, an hour → none."""
 _DANGEROUS: Final = frozenset({"DEBUG", "ALLOWED_HOSTS:*"})
 """A higher value protects less."""
@@ -79,9 +77,7 @@ def compare_settings(installation: Installation | None) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(path.with_suffix(".lock")) as held:
         if not held:
-            internal_log.warning(
-                "seclog: the settings were not compared: %s is held by another process", path.name
-            )
+            internal_log.warning("seclog: the settings were not compared: %s is held by another process", path.name)
             return
         now = fingerprint(installation)
         last = _read(path)
@@ -123,9 +119,7 @@ def differences(last: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Eve
     if last["key"] == now["key"]:  # under another key every digest differs, and says nothing
         old, new = last["digests"], now["digests"]
         parents = {name.partition(":")[0] for name in changed}
-        changed |= {
-            name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name not in parents
-        }
+        changed |= {name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name not in parents}
     if changed:
         names = sorted(changed)
         weakened = [name for name in names if _is_weaker(name, before.get(name), after.get(name))]
@@ -174,9 +168,7 @@ def _canonical(value: object, depth: int = 0) -> str:
     if depth > 16:
         return "…"
     if isinstance(value, Promise):
-        return _canonical(
-            getattr(value, "_args", ()), depth + 1
-        )  # a lazy translation is its source text here
+        return _canonical(getattr(value, "_args", ()), depth + 1)  # a lazy translation is its source text here
     if isinstance(value, Mapping):
         pairs = (f"{_canonical(k, depth + 1)}:{_canonical(v, depth + 1)}" for k, v in value.items())
         return f"{{{','.join(sorted(pairs))}}}"

@@ -59,9 +59,7 @@ def _handle_exception(original: Any, view: Any, exc: Any, *args: Any, **kwargs: 
     return response
 
 
-def _finalize_response(
-    original: Any, view: Any, request: Any, response: Any, *args: Any, **kwargs: Any
-) -> Any:
+def _finalize_response(original: Any, view: Any, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
     final = original(view, request, response, *args, **kwargs)
     if final.status_code >= 400:
         with contained("a DRF response"):

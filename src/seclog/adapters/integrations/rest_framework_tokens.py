@@ -76,9 +76,7 @@ def _deleted(sender: Any, instance: Any, using: Any = None, origin: Any = None, 
     # `origin` is the object or the query that the deletion began with: the token goes with its user.
     source = getattr(origin, "model", None) or type(origin)
     reason = "user_deleted" if issubclass(source, get_user_model()) else "deleted"
-    tell_after_commit(
-        using, [Event(type=EventType.AUTHN_TOKEN_REVOKED, reason=reason, fields=_fields(instance))]
-    )
+    tell_after_commit(using, [Event(type=EventType.AUTHN_TOKEN_REVOKED, reason=reason, fields=_fields(instance))])
 
 
 def _fields(token: Any) -> dict[str, object]:
@@ -100,9 +98,7 @@ def _authenticate(original: Any, authentication: Any, request: Any, *args: Any, 
         return original(authentication, request, *args, **kwargs)
     except Exception as error:
         with contained("a refused token"):
-            if (
-                getattr(error, "status_code", None) == 401
-            ):  # AuthenticationFailed, not a fault of the database
+            if getattr(error, "status_code", None) == 401:  # AuthenticationFailed, not a fault of the database
                 _tell_refusal(authentication, request, error)
         raise
 
