@@ -82,7 +82,7 @@ def test_emit_writes_a_whole_entry(entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Sensitive read",
+        "message": "Sensitive data read",
         "service.name": "shop",
         "seclog.target.type": "patients",
         "seclog.target.id": "17",

@@ -98,4 +98,12 @@ def test_native_names():
 def test_an_unknown_name_has_no_definition():
     """A name outside the catalogue is not an error here: the recorder marks it."""
     assert definition("authn_login_fial") is None
-    assert definition("authn_login_fail").title == "Login fail"
+    assert definition("authn_login_fail").title == "Login failed"
+
+
+def test_every_type_has_a_title_of_its_own():
+    """A person reads the title: each type has one, and no two types have the same."""
+    from seclog.events.titles import TITLES
+
+    assert list(TITLES) == list(EventType)
+    assert len(set(TITLES.values())) == len(EventType)

@@ -68,7 +68,7 @@ def test_a_full_entry():
         ("event.id", event_id),
         ("event.outcome", "failure"),
         ("severity", "medium"),
-        ("message", "Login fail"),
+        ("message", "Login failed"),
         ("service.name", "shop"),
         ("service.version", "1.2"),
         ("deployment.environment.name", "test"),
@@ -225,7 +225,7 @@ def test_what_breaks_in_the_pipeline_leaves_the_remains():
             "event.id": "<id>",
             "event.outcome": "failure",
             "severity": "medium",
-            "message": "Fail",
+            "message": "Access denied",
             "service.name": "shop",
             "seclog.incomplete": "RuntimeError",
         }

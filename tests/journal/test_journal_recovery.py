@@ -42,7 +42,7 @@ def test_a_torn_end_goes_to_quarantine_and_the_segment_is_closed(tmp_path, encod
         "event.name": "audit_log_stopped",
         "event.outcome": "unknown" if last["event.outcome"] == "unknown" else "success",
         "severity": last["severity"],
-        "message": "Audit log stopped",
+        "message": "Recording stopped",
         "reason": "process_died",
         "seclog.sink": "journal",
         "seclog.last_seq": 4,

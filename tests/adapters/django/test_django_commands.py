@@ -88,7 +88,7 @@ def test_command_that_changes_a_user(alice, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Admin command run",
+        "message": "Administrative command run",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": "command:retire",

@@ -128,7 +128,7 @@ def test_permission_denied_in_a_view(as_bob, bob, entries):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Fail",
+        "message": "Access denied",
         "reason": "permission_denied",
         "service.name": "shop",
         "deployment.environment.name": "test",

@@ -187,7 +187,7 @@ def test_an_attachment_is_a_download(client, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Data download",
+        "message": "File downloaded",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(bob.pk),

@@ -21,6 +21,7 @@ from seclog.adapters.django import middleware
 from seclog.adapters.django.middleware import SecurityEventMiddleware
 from seclog.adapters.django.request import RequestScope
 from seclog.events import Event, EventType
+from seclog.events.titles import TITLES
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -130,7 +131,6 @@ WHOLE = [
     ),
 ]  # fmt: skip
 OUTCOMES = {"sensitive_read": "success"}
-MESSAGES = {"authz_unauthenticated": "Unauthenticated"}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_each_type_as_a_whole(entries, method, url, name, severity, reason, stat
         "event.id": "<id>",
         "event.outcome": OUTCOMES.get(name, "failure"),
         "severity": severity,
-        "message": MESSAGES.get(name, name.replace("_", " ").capitalize()),
+        "message": TITLES[name],
         "service.name": "shop",
         "deployment.environment.name": "test",
         "client.address": "127.0.0.1",
@@ -177,7 +177,7 @@ def test_an_attack_tool_as_a_whole(client, entries):
         "event.id": "<id>",
         "event.outcome": "unknown",
         "severity": "medium",
-        "message": "Malicious attack tool",
+        "message": "Attack tool at work",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "client.address": "127.0.0.1",
@@ -261,7 +261,7 @@ def test_a_process_starts_once(monkeypatch, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "informational",
-        "message": "Startup",
+        "message": "Application started",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "host.name": entry["host.name"],

@@ -273,7 +273,7 @@ def test_an_unknown_token_is_recorded_without_a_query_of_ours(client, entries, d
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Token invalid",
+        "message": "Invalid token used",
         "reason": "unknown_token",
         "service.name": "shop",
         "deployment.environment.name": "test",
