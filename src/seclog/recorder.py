@@ -101,13 +101,20 @@ class Recorder:
             fields = {"reason": event.reason, **fields}
         if event.message is not None:
             fields = {"message": event.message, **fields}
-        context = _NOBODY
+        context, text = _NOBODY, ""
         if scope is not None:
             context = scope.ready()
+            text = context.joined(self._redactor.clean_texts)
+            if text == scope.harmless:  # an earlier event of this request had the same context
+                text = ""
             if event.type not in scope.recorded:
                 scope.recorded += (event.type,)
 
-        if is_plain and self._redactor.is_harmless(fields, context):
+        if is_plain and self._redactor.is_harmless(fields, text):
+            if scope is not None and text:
+                scope.harmless = text
+                if context.user_agent is not None:
+                    self._redactor.remember_clean(context.user_agent)
             # The usual case: nothing to take out, no name written twice. The context is encoded as it is.
             head, event_id = self._head(event)
             body = encode_entry(head, context, fields)

@@ -91,11 +91,13 @@ CONTEXT_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs
 class Scope:
     """One request or job. Adapters subclass it and override `fill`; creating one must cost next to nothing."""
 
-    __slots__ = ("_context", "recorded", "started_ns")
+    __slots__ = ("_context", "harmless", "recorded", "started_ns")
 
     def __init__(self, started_ns: int | None = None) -> None:
         self._context: Context | None = None
         self.started_ns = started_ns
+        self.harmless = ""
+        """The context's texts (`Context.joined`) as they were last found to hold no secret."""
         self.recorded: tuple[str, ...] = ()
         """The event types recorded in this scope so far (adapters avoid telling the same thing twice)."""
 
