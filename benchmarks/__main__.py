@@ -28,7 +28,10 @@ def main() -> int:
             print("met   " if row[-1] else "MISSED", *row[:-1], sep=" | ", flush=True)
             rows.append(row)
     lines = ["| what | measured | goal | detail | met |", "|---|---|---|---|---|"]
-    lines += [f"| {what} | {measured} | {goal} | {detail} | {'yes' if met else '**no**'} |" for what, measured, goal, detail, met in rows]
+    lines += [
+        f"| {what} | {measured} | {goal} | {detail} | {'yes' if met else '**no**'} |"
+        for what, measured, goal, detail, met in rows
+    ]
     machine = [
         f"* date: {datetime.now(UTC):%Y-%m-%d}",
         f"* machine: {_cpu()}, {platform.system()} {platform.release()}",

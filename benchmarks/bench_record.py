@@ -88,14 +88,12 @@ class RequestScope(Scope):
         )
 
 
-class KnownScope(Scope):
-    """A request whose context an earlier event has filled already."""
-
-    __slots__ = ()
-
-    def __init__(self, context: Context) -> None:
-        super().__init__()
-        self._context = context
+def known_scope(facts: Facts, installation: Installation) -> Scope:
+    """Return the scope of a request that has recorded an event before."""
+    scope = Scope()
+    scope._context = RequestScope(facts, installation).ready()
+    installation.recorder.record(event(facts), scope)
+    return scope
 
 
 def event(facts: Facts) -> Event:
@@ -129,7 +127,9 @@ Limit = msgspec.defstruct(
 def installation(directory: Path, redactor: Redactor) -> Installation:
     """A real installation with a journal, and the given redactor."""
     made = Installation(
-        Settings.load({"directory": directory, "service": "shop", "environment": "production", "watch": False}, environ={})
+        Settings.load(
+            {"directory": directory, "service": "shop", "environment": "production", "watch": False}, environ={}
+        )
     )
     made.recorder = Recorder(
         made.journal, redactor, {"service.name": "shop", "deployment.environment.name": "production"}
@@ -137,7 +137,7 @@ def installation(directory: Path, redactor: Redactor) -> Installation:
     return made
 
 
-def cases(folder: Path):  # noqa: ANN201
+def cases(folder: Path):
     """Return name -> case."""
     import orjson
     import structlog
@@ -163,15 +163,15 @@ def cases(folder: Path):  # noqa: ANN201
     def seclog_case(use_re2: bool, name: str, known: bool = False):
         made = installation(folder / name, Redactor(use_re2=use_re2))
         record = made.recorder.record
-        contexts = itertools.cycle([RequestScope(one, made).ready() for one in requests]) if known else None
+        scopes = itertools.cycle([known_scope(one, made) for one in requests]) if known else None
 
         def run(n: int) -> None:
-            if contexts is None:
+            if scopes is None:
                 for one in itertools.islice(endless, n):
                     record(event(one), RequestScope(one, made))
             else:
-                for one, context in zip(itertools.islice(endless, n), contexts, strict=False):
-                    record(event(one), KnownScope(context))
+                for one, scope in zip(itertools.islice(endless, n), scopes, strict=False):
+                    record(event(one), scope)
 
         return run
 

@@ -18,7 +18,9 @@ def segment(segment_id: str) -> bytes:
         fields = as_dict(one, "2026-11-23T06:30:00.123456Z")
         if seq == 1:
             fields |= {"event.name": "audit_log_started", "seclog.segment.id": segment_id}
-        line, previous = seal_line(encode_object(b'{"schema":"seclog/1"', {k: v for k, v in fields.items() if k != "schema"}), seq, previous)
+        line, previous = seal_line(
+            encode_object(b'{"schema":"seclog/1"', {k: v for k, v in fields.items() if k != "schema"}), seq, previous
+        )
         lines.append(line)
     return b"".join(lines)
 

@@ -15,7 +15,9 @@ ENTRIES = 100_000
 
 
 def _work(directory: Path, bodies: list[bytes], start: float) -> None:
-    journal = Journal((directory,), lambda kind, fields: encode_object(b'{"schema":"seclog/1"', {"event.name": kind, **fields}))
+    journal = Journal(
+        (directory,), lambda kind, fields: encode_object(b'{"schema":"seclog/1"', {"event.name": kind, **fields})
+    )
     while time.monotonic() < start:
         time.sleep(0.001)
     for body in bodies:

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from seclog import api
 from seclog.recorder import Recorder
@@ -17,6 +18,9 @@ if find_spec("django") is not None:
     django.setup()
 else:
     collect_ignore = ["adapters/django", "djangoapp"]
+
+settings.register_profile("seclog", deadline=None)  # a slow machine is no wrong answer
+settings.load_profile("seclog")
 
 ADAPTER_TESTS = Path(__file__).parent / "adapters"
 VOLATILE = {

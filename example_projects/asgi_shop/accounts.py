@@ -7,6 +7,9 @@ import time
 from collections.abc import MutableMapping
 from secrets import token_urlsafe
 
+from example_projects.asgi_shop import data
+from example_projects.asgi_shop.data import Customer, User
+from example_projects.asgi_shop.pages import Field, page, to
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
@@ -14,9 +17,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import seclog
-from example_projects.asgi_shop import data
-from example_projects.asgi_shop.data import Customer, User
-from example_projects.asgi_shop.pages import Field, page, to
 
 SHORTEST_PASSWORD = 10
 PASSWORDS = [Field("new_password1", "password"), Field("new_password2", "password")]

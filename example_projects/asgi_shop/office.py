@@ -5,6 +5,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from example_projects.asgi_shop import data
+from example_projects.asgi_shop.data import Customer, Group, Order, StoreSettings, User
+from example_projects.asgi_shop.pages import Field, page, to
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
@@ -13,9 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import seclog
-from example_projects.asgi_shop import data
-from example_projects.asgi_shop.data import Customer, Group, Order, StoreSettings, User
-from example_projects.asgi_shop.pages import Field, page, to
 
 TABLES: dict[str, type[Any]] = {"user": User, "customer": Customer, "order": Order, "storesettings": StoreSettings}
 COLUMNS: dict[str, dict[str, Callable[[str], Any]]] = {
@@ -65,7 +65,10 @@ def listing(request: Request, db: Session, form: FormData | None) -> Response:
         rows = [(str(row.id), str(row.id)) for row in db.scalars(select(TABLES[kind]))]
         links = [(f"/admin/{kind}/{key}/change/", f"{kind} {key}") for key, _ in rows]
         actions = [("delete_selected", "Delete"), *([("mark_shipped", "Mark as shipped")] if kind == "order" else [])]
-        fields = [Field("action", value="", choices=actions), Field("_selected_action", value="", choices=rows, several=True)]
+        fields = [
+            Field("action", value="", choices=actions),
+            Field("_selected_action", value="", choices=rows, several=True),
+        ]
         return page(request, kind.capitalize(), links=links, fields=fields)
     chosen = [int(key) for key in form.getlist("_selected_action")]
     items = list(db.scalars(select(TABLES[kind]).where(TABLES[kind].id.in_(chosen)).order_by(TABLES[kind].id)))
@@ -110,7 +113,9 @@ def change(request: Request, db: Session, form: FormData | None) -> Response:
                   for name, convert in COLUMNS[kind].items()]  # fmt: skip
         if kind == "user":
             choices = [(str(group.id), group.name) for group in db.scalars(select(Group))]
-            fields.append(Field("groups", value=[str(group.id) for group in item.groups], choices=choices, several=True))
+            fields.append(
+                Field("groups", value=[str(group.id) for group in item.groups], choices=choices, several=True)
+            )
         if kind == "storesettings":
             fields.append(Field("payment_api_key", "password"))  # never shown; empty keeps it
         return page(request, f"Change {kind} {item.id}", fields=fields)

@@ -3,13 +3,12 @@
 import re
 from datetime import date
 
+from example_projects.asgi_shop.data import Customer, Order, User
+from example_projects.asgi_shop.pages import Field, page, to
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
-
-from example_projects.asgi_shop.data import Customer, Order, User
-from example_projects.asgi_shop.pages import Field, page, to
 
 CARD = {"card_number": r"\d{16}", "cvv": r"\d{3}", "valid_until": r"\d{4}-\d\d-\d\d"}
 

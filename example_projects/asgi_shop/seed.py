@@ -8,10 +8,9 @@ import sys
 from decimal import Decimal
 from secrets import token_urlsafe
 
-from sqlalchemy.orm import Session
-
 from example_projects.asgi_shop import data
 from example_projects.asgi_shop.data import Customer, Group, Order, StoreSettings, User
+from sqlalchemy.orm import Session
 
 PEOPLE = ["olga", "sam", "ana", "bob"]
 CUSTOMERS = {"ana": ("Ana Alvarez", "1 Orchard Row"), "bob": ("Bob Brandt", "2 Mill Lane")}

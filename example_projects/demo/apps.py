@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gunicorn.config
-
 from example_projects.demo import dialects
 from example_projects.demo.dialects import Dialect
 

@@ -49,7 +49,9 @@ class Player:
     def __init__(self, port: int, world: Mapping[str, str], secrets: dict[str, str], mail: Path) -> None:
         self.world = dict(world)
         self.secrets = secrets
-        self._browsers = {name: Browser(device, port, self._told(name), world["csrf_field"]) for name, device in DEVICES.items()}
+        self._browsers = {
+            name: Browser(device, port, self._told(name), world["csrf_field"]) for name, device in DEVICES.items()
+        }
         self._mail = mail
         self._numbers = itertools.count(1)
 

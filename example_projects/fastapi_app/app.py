@@ -1,24 +1,20 @@
 """A small shop on FastAPI. What seclog needs is the first block; the rest is the shop."""
 
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from typing import Annotated
 
+from example_projects.asgi_shop import accounts, data, office
+from example_projects.asgi_shop.data import Customer, Order, StoreSettings, User
+from example_projects.asgi_shop.orders import customer_page, order_page, pay_page
+from example_projects.asgi_shop.pages import attachment, filled, found, page, to
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
-from pydantic import BaseModel, PositiveInt
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.middleware.sessions import SessionMiddleware
 
 import seclog
-from example_projects.asgi_shop import accounts, data, office
-from example_projects.asgi_shop.data import Customer, Order, StoreSettings, User
-from example_projects.asgi_shop.orders import customer_page, order_page, pay_page
-from example_projects.asgi_shop.pages import attachment, filled, found, page, to
 from seclog.adapters.asgi import Actor, audit_access, install
 from seclog.adapters.sqlalchemy import watch
 

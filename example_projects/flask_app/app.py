@@ -5,15 +5,15 @@ import time
 from datetime import date
 from math import inf
 
+from example_projects.asgi_shop import data
+from example_projects.asgi_shop.data import Customer, Order, StoreSettings, User
+from example_projects.flask_app.database import db, find, found
 from flask import Flask, Response, abort, redirect, render_template, request, session
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user, logout_user
 from flask_principal import ActionNeed, AnonymousIdentity, Identity, Permission, Principal
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 import seclog
-from example_projects.asgi_shop import data
-from example_projects.asgi_shop.data import Customer, Order, StoreSettings, User
-from example_projects.flask_app.database import db, find, found
 from seclog.adapters.flask import SecLog
 from seclog.adapters.sqlalchemy import watch
 

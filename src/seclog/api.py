@@ -114,7 +114,9 @@ def _dotted(key: str) -> str:
     return f"{group}.{rest}" if underscore and group in _GROUPS and rest else key
 
 
-_GROUPS = frozenset({"target", "user", "change", "auth", "token", "session", "group", "file", "client", "rule", "error"})
+_GROUPS = frozenset(
+    {"target", "user", "change", "auth", "token", "session", "group", "file", "client", "rule", "error"}
+)
 
 
 def emit(
@@ -140,16 +142,16 @@ def emit(
         The event's id, or None if it could not be written.
     """
     return _record_of_app(
-        Event(
-            type=event_type, outcome=outcome, severity=severity, message=message, reason=reason, fields=named(fields)
-        )
+        Event(type=event_type, outcome=outcome, severity=severity, message=message, reason=reason, fields=named(fields))
     )
 
 
 # ── login ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def login_succeeded(user_id: object, user_name: object = None, *, method: str = "password", **fields: object) -> str | None:
+def login_succeeded(
+    user_id: object, user_name: object = None, *, method: str = "password", **fields: object
+) -> str | None:
     """Record a login that your own code performed, and bind the user to the request."""
     bind_user(user_id, user_name)
     return record(
@@ -236,7 +238,11 @@ def sensitive(
 
     def tell(kwargs: dict[str, Any], result: object, error: BaseException | None) -> None:
         if error is None and _succeeded(result):
-            fields = {"seclog.target.type": resource, "seclog.count": _count(count, result), **_target(kwargs, id_kwarg)}
+            fields = {
+                "seclog.target.type": resource,
+                "seclog.count": _count(count, result),
+                **_target(kwargs, id_kwarg),
+            }
             _record_of_app(Event(type=_SENSITIVE[action], fields=fields))
 
     return _decorator(tell, f"sensitive {resource}")

@@ -18,7 +18,7 @@ from seclog.events.types import EventType
 from seclog.journal.writer import Journal
 from seclog.recorder import EntrySink, Recorder
 from seclog.redaction import Pseudonymizer, Redactor
-from seclog.settings import Settings
+from seclog.settings import MIN_KEY_CHARACTERS, Settings
 
 if TYPE_CHECKING:
     from seclog.watch import Watch
@@ -93,7 +93,8 @@ class Installation:
             return None
         from seclog.watch import Watch
 
-        return Watch.at(self.settings.directory.absolute(), self.recorder)
+        directory = self.settings.directory.absolute()
+        return Watch.at(directory, self.recorder, retention_days=self.settings.retention_days)
 
     def unknown_name(self, name: str) -> str:
         """Return how a name that no user has is written: as a keyed pseudonym, unless the settings say otherwise."""
@@ -170,16 +171,17 @@ def _logger_mirror() -> Callable[[bytes], object]:
 
 def _key(settings: Settings, offered: str | None) -> bytes:
     """Return the key of keyed hashes: the setting, else the adapter's, else one kept in the directory, else a new one."""
-    chosen = settings.pseudonym_key or offered
-    if chosen:
-        return chosen.encode()
+    for chosen in (settings.pseudonym_key, offered):
+        if chosen and len(chosen) >= MIN_KEY_CHARACTERS:  # an app may live with a short SECRET_KEY; a pseudonym may not
+            return chosen.encode("utf-8", "surrogatepass")
     if settings.directory is not None:
         try:
             return _kept_key(settings.directory / KEY_FILE)
         except OSError as error:
             internal_log.warning(
                 "seclog: no key could be kept in %s (%s): keyed hashes will differ after a restart",
-                settings.directory, error.strerror,
+                settings.directory,
+                error.strerror,
             )
     return os.urandom(32)
 

@@ -11,10 +11,13 @@ from typing import Final
 
 import msgspec
 
+from seclog.errors import SeclogError
 from seclog.events.event import Event
 
 _TABLES: Final = """
-CREATE TABLE IF NOT EXISTS cursor (segment TEXT PRIMARY KEY, offset INTEGER NOT NULL, closed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cursor (
+    segment TEXT PRIMARY KEY, offset INTEGER NOT NULL, closed INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known (
     service TEXT, user TEXT, kind TEXT, value TEXT, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL,
     PRIMARY KEY (service, user, kind, value)
@@ -26,6 +29,10 @@ MAX_VALUES: Final = 1000
 """Values of one kind kept for one user: a user with a thousand devices is told about no more."""
 
 
+class LaterVersionError(SeclogError):
+    """A later version of seclog wrote what this one is to read."""
+
+
 class Knowledge:
     """The watch's memory. For one thread of one process: the holder of the watch's lock.
 
@@ -33,16 +40,22 @@ class Knowledge:
         path: the SQLite file; made with mode 0600 if missing.
 
     Raises:
-        sqlite3.DatabaseError: the file is no database, or one of a later version.
+        sqlite3.OperationalError: the file cannot be opened or written.
+        sqlite3.DatabaseError: the file is damaged, or no database.
+        LaterVersionError: a later version of seclog wrote it.
     """
 
     def __init__(self, path: Path) -> None:
         path.touch(mode=0o600, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise sqlite3.DatabaseError(f"{path} was written by a later version of seclog ({version} > {VERSION})")
-        self._db.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")
+        try:
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                raise LaterVersionError(f"{path} was written by a later version of seclog ({version} > {VERSION})")
+            self._db.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""

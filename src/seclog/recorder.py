@@ -16,8 +16,8 @@ import msgspec
 from seclog.context.scope import CONTEXT_FIELDS, Context, Scope, current
 from seclog.errors import NotRecordedError
 from seclog.events.event import Event
-from seclog.events.fields import ENVELOPE, JOURNAL_FIELDS
-from seclog.journal.head import ID_WIDTH, Stamps, make_head
+from seclog.events.fields import ENVELOPE, JOURNAL_FIELDS, SERVICE
+from seclog.journal.head import ID_WIDTH, UNKNOWN_TYPE, Stamps, make_head, title_of
 from seclog.journal.line import encode_entry, encode_object
 from seclog.redaction import Redactor
 
@@ -29,10 +29,10 @@ COMPLAINT_SECONDS: Final = 60
 MAX_HEADS: Final = 1024
 """Kept heads; the types are few, but an unknown type's name comes from outside."""
 
-_RESERVED: Final = frozenset(ENVELOPE[:6]) | frozenset(JOURNAL_FIELDS)
+_RESERVED: Final = frozenset({*ENVELOPE[:6], UNKNOWN_TYPE, *JOURNAL_FIELDS})
 """Keys that only the recorder and the journal write; user data under such a name is moved aside."""
-_TAKEN: Final = _RESERVED | CONTEXT_FIELDS
-"""Names that another part of an entry writes; fields under such a name take the road where they are merged."""
+_TAKEN: Final = _RESERVED | CONTEXT_FIELDS | frozenset({*SERVICE, "message"})
+"""Names that another part of an entry writes too; fields under such a name take the road where all are merged."""
 _NOBODY: Final = Context()
 
 
@@ -96,31 +96,49 @@ class Recorder:
 
     def _record(self, event: Event, scope: Scope | None, keep: bool) -> str | None:
         fields = event.fields
+        is_plain = _TAKEN.isdisjoint(fields)
         if event.reason is not None:
             fields = {"reason": event.reason, **fields}
         if event.message is not None:
             fields = {"message": event.message, **fields}
-        context = _NOBODY
+        context, text = _NOBODY, ""
         if scope is not None:
             context = scope.ready()
+            text = context.joined(self._redactor.clean_texts)
+            if text == scope.harmless:  # an earlier event of this request had the same context
+                text = ""
             if event.type not in scope.recorded:
                 scope.recorded += (event.type,)
 
-        head, event_id = self._head(event, "service.name" not in fields)
-        if _TAKEN.isdisjoint(fields) and self._redactor.is_harmless(fields, context):
+        if is_plain and self._redactor.is_harmless(fields, text):
+            if scope is not None and text:
+                scope.harmless = text
+                if context.user_agent is not None:
+                    self._redactor.remember_clean(context.user_agent)
             # The usual case: nothing to take out, no name written twice. The context is encoded as it is.
+            head, event_id = self._head(event)
             body = encode_entry(head, context, fields)
-            masked = 0
         else:
-            merged = {**msgspec.to_builtins(context), **fields}
+            # A derived event belongs to the service of its source: nothing of ours is mixed in.
+            service = {} if "service.name" in fields else self._service
+            merged = {"message": title_of(event.type), **service, **msgspec.to_builtins(context), **fields}
             clean, masked = self._redactor.redact(merged)
+            head, event_id = self._head(event, bare=True)
             body = encode_object(head, _set_aside(clean))
+            self.sink.redacted += masked
 
-        self.sink.redacted += masked
         written = self.sink.append(body, keep=keep)
         if self._mirror is not None:
-            self._mirror(body)
+            self._show(body)
         return event_id if written else None
+
+    def _show(self, body: bytes) -> None:
+        """Give a written entry to the mirror. Its error is not the entry's."""
+        assert self._mirror is not None
+        try:
+            self._mirror(body)
+        except Exception as error:  # noqa: BLE001 - counted and logged by `complain`
+            self.complain("mirroring", error)
 
     def encode_control(self, event_type: str, fields: Mapping[str, object]) -> bytes:
         """Encode a control record of the journal: no context, since nobody's request caused it."""
@@ -130,14 +148,14 @@ class Recorder:
 
     # ── the head of an entry ─────────────────────────────────────────────────────────────────────────────────
 
-    def _head(self, event: Event, own_service: bool = True) -> tuple[bytes, str]:
-        """Return the head with time and id filled in, and the id."""
+    def _head(self, event: Event, *, bare: bool = False) -> tuple[bytes, str]:
+        """Return the head with time and id filled in, and the id; a bare one has no service and no message."""
         key: object = event.type
-        if event.outcome is not None or event.severity is not None or event.message is not None or not own_service:
-            key = (key, event.outcome, event.severity, event.message is None, own_service)
+        if bare or event.outcome is not None or event.severity is not None or event.message is not None:
+            key = (key, event.outcome, event.severity, event.message is None, bare)
         made = self._heads.get(key)
         if made is None:
-            made = make_head(event, self._service if own_service else {})
+            made = make_head(event, None if bare else self._service)
             if len(self._heads) < MAX_HEADS:
                 self._heads[key] = made
         form, id_at = made
@@ -172,8 +190,11 @@ class Recorder:
         internal_log.disabled = False  # a LOGGING with disable_existing_loggers would silence us by accident
         try:
             internal_log.error(
-                "seclog: %s failed, the app is not affected: %s (%d since start)", where, type(error).__name__,
-                self.errors, exc_info=error,
+                "seclog: %s failed, the app is not affected: %s (%d since start)",
+                where,
+                type(error).__name__,
+                self.errors,
+                exc_info=error,
             )
         except Exception:  # noqa: BLE001 - a broken logging set-up is not ours to raise
             return

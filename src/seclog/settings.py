@@ -21,6 +21,8 @@ from seclog.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX: Final = "SECLOG_"
 CONFIG_VARIABLE: Final = "SECLOG_CONFIG"
+MIN_KEY_CHARACTERS: Final = 16
+"""A shorter key could be guessed, and with it what the pseudonyms stand for."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Settings:
         ack: "kernel" (written when record returns; survives kill -9) or "disk" (survives power loss).
         on_failure: "degrade" (the app never notices) or "block" (what cannot be recorded is refused with 503).
         watch: see WatchSettings.
+        retention_days: closed segments whose last entry is older are removed by the watch, and each removal is
+            recorded; None keeps everything.
         log_entries: also give every entry to the logger `seclog`.
         record_unknown_usernames: write names that no user has as typed, instead of a keyed pseudonym. People type
             their password into the name field; the default never writes it.
@@ -74,6 +78,7 @@ class Settings:
     ack: Literal["kernel", "disk"] = "kernel"
     on_failure: Literal["degrade", "block"] = "degrade"
     watch: WatchSettings = WatchSettings()
+    retention_days: int | None = None
     log_entries: bool = False
     record_unknown_usernames: bool = False
     pseudonym_key: str | None = field(default=None, repr=False)
@@ -168,12 +173,12 @@ def _directory(value: Any, place: _Place) -> Path | None:
     return Path(value).expanduser()
 
 
-def _text_of(maximum: int, *, optional: bool = False) -> Check:
+def _text_of(maximum: int, *, minimum: int = 1, optional: bool = False) -> Check:
     def check(value: Any, place: _Place) -> str | None:
         if value is None and optional:
             return None
-        if not isinstance(value, str) or not value or len(value) > maximum:
-            raise place.expected(f"a text of 1 to {maximum} characters", value)
+        if not isinstance(value, str) or not minimum <= len(value) <= maximum:
+            raise place.expected(f"a text of {minimum} to {maximum} characters", value)
         return value
 
     return check
@@ -239,6 +244,14 @@ def _flag(value: Any, place: _Place) -> bool:
     return value
 
 
+def _days(value: Any, place: _Place) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise place.expected("a whole number of days, 1 at least, or None to keep everything", value)
+    return value
+
+
 def _watch(value: Any, place: _Place) -> WatchSettings:
     if isinstance(value, bool):
         return replace(place.before.watch, enabled=value)
@@ -278,9 +291,10 @@ _CHECKS: Final[dict[str, Check]] = {
     "ack": _one_of("kernel", "disk"),
     "on_failure": _one_of("degrade", "block"),
     "watch": _watch,
+    "retention_days": _days,
     "log_entries": _flag,
     "record_unknown_usernames": _flag,
-    "pseudonym_key": _text_of(1024, optional=True),
+    "pseudonym_key": _text_of(1024, minimum=MIN_KEY_CHARACTERS, optional=True),
 }
 KEYS: Final = tuple(_CHECKS)
 
@@ -312,8 +326,19 @@ def _from_environment(key: str, text: str, variable: str) -> dict[str, object]:
         return {"watch": {"interval_seconds": _number(text)}}
     if key in {"trusted_proxies", "watch_models", "redact_keys", "ignore_paths", "sensitive_paths"}:
         return {key: [item.strip() for item in text.split(",") if item.strip()]}
+    if key == "retention_days":
+        return {key: int(text) if text.isascii() and text.isdecimal() else text}
     if key in {"watch", "log_entries", "record_unknown_usernames"}:
-        known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        known = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
         if text.lower() not in known:
             raise ConfigurationError(f"{variable} must be true or false, got another text", key=key)
         return {key: known[text.lower()]}

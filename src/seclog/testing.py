@@ -1,8 +1,8 @@
 """For tests, the user's and ours: what was recorded, in memory, as plain dictionaries.
 
-    with recorded() as entries:
-        client.post("/login/", {...})
-    assert entries[0]["event.name"] == "authn_login_fail"
+with recorded() as entries:
+client.post("/login/", {...})
+assert entries[0]["event.name"] == "authn_login_fail"
 """
 
 import json

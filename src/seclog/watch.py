@@ -9,8 +9,10 @@ derived from its source, by which a restarted watch sees whether it was already 
 
 import hashlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ from seclog.events.types import EventType
 from seclog.journal.lock import FileLock
 from seclog.journal.reader import Reader, is_live
 from seclog.journal.recovery import Recovered, recover, sweep_unborn
+from seclog.journal.retention import retire
 from seclog.journal.writer import host_folder
 from seclog.knowledge import Knowledge
 from seclog.recorder import Recorder
@@ -33,6 +36,7 @@ STEP_ENTRIES: Final = 5000
 TICK_SECONDS: Final = 0.5
 """A tick gives up after this time, so that the journal's pulse in the same thread is not kept waiting."""
 RECOVERY_SECONDS: Final = 5
+RETENTION_SECONDS: Final = 3600
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -56,21 +60,31 @@ class Watch:
         folder: `journal/<host>`.
         recorder: writes what is derived.
         clock: seconds, monotonic.
+        retention_days: the age at which a closed segment is removed; None keeps everything.
     """
 
-    def __init__(self, folder: Path, recorder: Recorder, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recorder: Recorder,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        retention_days: int | None = None,
+    ) -> None:
         self._folder = folder
         self._recorder = recorder
         self._clock = clock
         self._reader = Reader(folder)
         self._lock = FileLock(folder / "watch.lock")
         self._knowledge: Knowledge | None = None
+        self._retention_days = retention_days
         self._recover_at = 0.0
+        self._retire_at = 0.0
 
     @classmethod
-    def at(cls, directory: Path, recorder: Recorder) -> "Watch":
+    def at(cls, directory: Path, recorder: Recorder, *, retention_days: int | None = None) -> "Watch":
         """Return the watch of this host's journal under a directory."""
-        return cls(host_folder(directory), recorder)
+        return cls(host_folder(directory), recorder, retention_days=retention_days)
 
     def tick(self) -> None:
         """Run for the host if elected: as many steps as there is work, for a bounded time."""
@@ -78,10 +92,19 @@ class Watch:
             self.close()  # the folder was removed, and what is known with it; another watch may stand in the new one
         if not self._lock.held and not self._start():
             return
-        until = self._clock() + TICK_SECONDS
+        try:
+            self._work(self._clock() + TICK_SECONDS)
+        except BaseException:  # what was told but not noted is looked up before anything more is told
+            self.close()
+            raise
+
+    def _work(self, until: float) -> None:
         if self._clock() >= self._recover_at:
             self._recover_at = self._clock() + RECOVERY_SECONDS
             self.recover_dead()
+        if self._retention_days is not None and self._clock() >= self._retire_at:
+            self._retire_at = self._clock() + RETENTION_SECONDS
+            retire(self._reader.segments(), self._retention_days, datetime.now(UTC), self._recorder.record)
         while self.step().read == STEP_ENTRIES and self._clock() < until:
             pass
 
@@ -118,14 +141,19 @@ class Watch:
     def _tell(self) -> int:
         """Write what is owed. What cannot be written stays owed, and is not kept in the journal's memory as well."""
         knowledge = self._open()
-        told = 0
-        for event in knowledge.owed():
-            assert event.id is not None
-            if self._recorder.record(event, keep=False) is None:
-                break
-            knowledge.told(event.id)
-            told += 1
-        return told
+        told: list[str] = []
+        try:
+            for event in knowledge.owed():
+                event_id = self._recorder.record(event, keep=False)
+                if event_id is None:
+                    break
+                told.append(event_id)
+        finally:
+            if told:
+                with knowledge.step():
+                    for event_id in told:
+                        knowledge.told(event_id)
+        return len(told)
 
     def recover_dead(self) -> list[Recovered]:
         """Close what dead processes left open, and tell what is broken."""
@@ -169,8 +197,27 @@ class Watch:
 
     def _open(self) -> Knowledge:
         if self._knowledge is None:
-            self._knowledge = Knowledge(self._folder / "watch.db")
+            path = self._folder / "watch.db"
+            try:
+                self._knowledge = Knowledge(path)
+            except sqlite3.OperationalError:
+                raise  # locked, full or not permitted: the next tick may find it better
+            except sqlite3.DatabaseError as error:
+                self._recorder.complain("the watch's memory, which is set aside and learned anew,", error)
+                path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+                self._knowledge = Knowledge(path)
+                self._learn_anew(self._knowledge)
         return self._knowledge
+
+    def _learn_anew(self, knowledge: Knowledge) -> None:
+        """Learn from what was recorded, without telling again what it meant."""
+        lines = None
+        while lines is None or lines:
+            lines, reached = self._reader.read(knowledge.cursor(), STEP_ENTRIES)
+            with knowledge.step():
+                for entry in filter(None, map(_entry, lines)):
+                    self._recognise(entry, knowledge)
+                knowledge.advance(reached)
 
     def _reconcile(self) -> None:
         """Forget what a killed watch still owed but had already written.
@@ -214,7 +261,7 @@ def _integrity_failure(recovered: Recovered) -> Event:
         id=derived_id(recovered.segment, EventType.AUDIT_INTEGRITY_FAIL),
         fields={
             "seclog.segment.id": recovered.segment,
-            "seclog.seq": problem.line,
+            "seclog.line": problem.line,
             "seclog.expected": problem.expected,
             "seclog.actual": problem.found,
         },

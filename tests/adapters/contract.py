@@ -626,7 +626,7 @@ class AdapterContract:
             "event.id": "<id>",
             "event.outcome": "failure",
             "severity": "medium",
-            "message": "Fail",
+            "message": "Access denied",
             "service.name": "contract",
             "service.version": "1.2.3",
             "deployment.environment.name": "test",

@@ -42,6 +42,7 @@ PROVEN_ELSEWHERE = {
     "authn_token_reuse": "adapters/integrations/test_simplejwt.py::test_a_rotated_token_used_again_is_reuse",
     "admin_impersonation_start": "adapters/integrations/test_hijack.py::test_an_impersonation_names_both",
     "authn_new_device": "watch/test_watch_newcomers.py::test_a_new_device_is_told_whole",
+    "sensitive_delete": "core/test_core_api.py::test_sensitive_records_each_kind_of_access",
     "audit_log_started": "journal/test_journal_writer.py::test_a_segment_begins_with_its_start_record",
     "audit_log_heartbeat": "journal/test_journal_writer.py::test_a_heartbeat_tells_the_counters",
     "audit_log_stopped": "journal/test_journal_writer.py::test_a_segment_ends_with_its_stop_record",
@@ -87,5 +88,7 @@ def test_the_excuses_fit_the_catalogue():
 def test_the_proof_elsewhere_exists(name, place):
     """The test that a type's excuse names is there."""
     file, _, test = place.partition("::")
-    functions = {node.name for node in ast.walk(ast.parse((TESTS / file).read_text())) if isinstance(node, ast.FunctionDef)}
+    functions = {
+        node.name for node in ast.walk(ast.parse((TESTS / file).read_text())) if isinstance(node, ast.FunctionDef)
+    }
     assert test in functions

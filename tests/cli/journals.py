@@ -11,9 +11,7 @@ from seclog.journal.segment import Segment
 from seclog.settings import Settings
 
 SCRIPT = str(Path(sys.executable).parent / "seclog")
-ENVIRONMENT = {
-    key: value for key, value in os.environ.items() if not key.startswith(("SECLOG_", "FORCE_", "NO_COLOR"))
-}
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("SECLOG_", "FORCE_", "NO_COLOR"))}
 
 LOGINS = [
     Event(

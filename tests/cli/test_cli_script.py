@@ -231,9 +231,7 @@ def test_no_color(terminal, directory, command):
     assert "\x1b[3" not in shown and "\x1b[1m" not in shown and "\x1b[9" not in shown
 
 
-@pytest.mark.parametrize(
-    "command", [["catalogue"], ["settings"], ["catalogue", "authn_login_fail"]], ids=" ".join
-)
+@pytest.mark.parametrize("command", [["catalogue"], ["settings"], ["catalogue", "authn_login_fail"]], ids=" ".join)
 def test_tables_fit_80_columns(terminal, command):
     """Tables stay within the terminal's width."""
     code, shown = terminal(*command, NO_COLOR="1")

@@ -51,9 +51,7 @@ def test_several_candidates_are_listed(cli, directory, failure):
 
 def test_a_whole_id_wins_over_one_that_it_begins(cli, tmp_path):
     """An id that is also the beginning of another is the entry of exactly this id."""
-    record(
-        tmp_path, Event(type="config_changed", id="derived-1"), Event(type="config_changed", id="derived-11")
-    )
+    record(tmp_path, Event(type="config_changed", id="derived-1"), Event(type="config_changed", id="derived-11"))
     code, out, _ = cli("show", "derived-1", tmp_path)
     assert code == 0
     assert re.search(r"event.id +derived-1\n", out)

@@ -110,9 +110,7 @@ def follower(directory):
         encoding="utf-8",
         env=ENVIRONMENT,
     )
-    watchdog = threading.Timer(
-        60, process.kill
-    )  # a line that never comes fails the test instead of hanging it
+    watchdog = threading.Timer(60, process.kill)  # a line that never comes fails the test instead of hanging it
     watchdog.start()
     yield process
     watchdog.cancel()
@@ -130,9 +128,7 @@ def test_follow_sees_new_segments_of_other_processes(follower, directory, segmen
         "sys_shutdown",
         "audit_log_stopped",
     ]
-    forge(
-        directory / "journal" / "other", "20260101T000000Z-1-00000001", ("2026-01-01T00:00:00.000001Z", "far")
-    )
+    forge(directory / "journal" / "other", "20260101T000000Z-1-00000001", ("2026-01-01T00:00:00.000001Z", "far"))
     assert [follower.stdout.readline().split()[3] for _ in range(3)] == [
         "audit_log_started",
         "far",
@@ -144,8 +140,7 @@ def test_follow_misses_and_repeats_nothing(follower, directory):
     """While two processes write as fast as they can, over many segments, each entry is shown once."""
     follower.stdout.readline()
     writers = [
-        subprocess.Popen([sys.executable, "-c", MANY, str(directory), name], env=ENVIRONMENT)
-        for name in ("a", "b")
+        subprocess.Popen([sys.executable, "-c", MANY, str(directory), name], env=ENVIRONMENT) for name in ("a", "b")
     ]
     awaited = {f"{name}{number}" for name in ("a", "b") for number in range(3000)}
     shown = []

@@ -27,9 +27,7 @@ def test_one_file(cli, segment):
     assert cli("verify", segment)[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("size", "text"), [(1, "1 B"), (999, "999 B"), (2_100_000, "2.1 MB"), (3e12, "3,000.0 GB")]
-)
+@pytest.mark.parametrize(("size", "text"), [(1, "1 B"), (999, "999 B"), (2_100_000, "2.1 MB"), (3e12, "3,000.0 GB")])
 def test_sizes(size, text):
     """Sizes are decimal."""
     assert module._size(size) == text
@@ -50,9 +48,7 @@ def test_a_flipped_byte(cli, segment):
         f"BROKEN {segment} line 3: the hash does not fit: this line, or the one before it, was changed, removed or "
         f"inserted; expected {expected}, found {found}"
     )
-    assert re.fullmatch(
-        r"verify: BROKEN — 1 segment, 2 entries, .* kB, 1 broken; chain only, no seal yet", closing
-    )
+    assert re.fullmatch(r"verify: BROKEN — 1 segment, 2 entries, .* kB, 1 broken; chain only, no seal yet", closing)
 
 
 def test_every_flipped_bit_is_found(cli, segment):

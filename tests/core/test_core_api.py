@@ -82,7 +82,7 @@ def test_emit_writes_a_whole_entry(entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Sensitive read",
+        "message": "Sensitive data read",
         "service.name": "shop",
         "seclog.target.type": "patients",
         "seclog.target.id": "17",
@@ -424,7 +424,11 @@ def test_a_decorated_function_keeps_its_face(entries):
         pass
 
     decorated = sensitive("patients")(view)
-    assert (decorated.__name__, decorated.__doc__, inspect.signature(decorated)) == ("view", "Show.", inspect.signature(view))
+    assert (decorated.__name__, decorated.__doc__, inspect.signature(decorated)) == (
+        "view",
+        "Show.",
+        inspect.signature(view),
+    )
     assert inspect.iscoroutinefunction(sensitive("patients")(async_view))
     assert not inspect.iscoroutinefunction(decorated)
 
@@ -510,6 +514,45 @@ def test_values_that_cannot_be_compared_count_as_changed(entries):
     assert entries[0]["event.name"] == "config_changed"
 
 
+# ── the key of pseudonyms ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pseudonym(directory, offered=None, **settings):
+    """Return what a value is called by an installation that is made for this and ended."""
+    installation = Installation(
+        Settings.load({"directory": directory, "watch": False, **settings}, environ={}), pseudonym_key=offered
+    )
+    installation.shut_down()
+    return installation.pseudonym("session", "value")
+
+
+def test_a_key_is_made_and_kept_when_nobody_has_one(tmp_path):
+    """The same pseudonyms after a restart; the file is private."""
+    assert pseudonym(tmp_path) == pseudonym(tmp_path) != pseudonym(tmp_path / "other")
+    assert (tmp_path / "pseudonym.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_setting_wins_over_the_adapters_key_over_the_kept_one(tmp_path):
+    """And nothing is kept where a key is given."""
+    one, two = token_urlsafe(16), token_urlsafe(16)
+    assert pseudonym(tmp_path, two, pseudonym_key=one) == pseudonym(tmp_path, one)
+    assert pseudonym(tmp_path, two) != pseudonym(tmp_path, one)
+    assert not (tmp_path / "pseudonym.key").exists()
+    assert pseudonym(tmp_path) not in {pseudonym(tmp_path, one), pseudonym(tmp_path, two)}
+
+
+def test_a_short_key_of_the_app_is_not_used(tmp_path):
+    """A project's SECRET_KEY may be "test": the app starts, and the pseudonyms have a key of their own."""
+    assert pseudonym(tmp_path, "test") == pseudonym(tmp_path)
+
+
+def test_a_directory_that_takes_no_key_is_survived(tmp_path, caplog):
+    """Told once, with what it means."""
+    (tmp_path / "file").write_text("")
+    assert pseudonym(tmp_path / "file") != pseudonym(tmp_path / "file")
+    assert "keyed hashes will differ after a restart" in caplog.text
+
+
 # ── configure, block, shutdown ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -518,7 +561,9 @@ def configured(tmp_path, unconfigured):
     """Set seclog up as a script would, with a journal."""
 
     def make(**settings):
-        return configure(Settings.load({"directory": tmp_path, "service": "shop", "watch": False, **settings}, environ={}))
+        return configure(
+            Settings.load({"directory": tmp_path, "service": "shop", "watch": False, **settings}, environ={})
+        )
 
     yield make
     api.install(None)

@@ -66,9 +66,13 @@ def test_the_standards_own_arithmetic_holds(known):
     assert known.ecs.action == known.name
     assert known.otel.event_name.startswith("seclog.")
     scale = known.severity
-    assert (scale.syslog_code, scale.otel_severity_number) == {1: (6, 9), 2: (5, 10), 3: (4, 13), 4: (3, 17), 5: (2, 18)}[
-        scale.ocsf_severity_id
-    ]
+    assert (scale.syslog_code, scale.otel_severity_number) == {
+        1: (6, 9),
+        2: (5, 10),
+        3: (4, 13),
+        4: (3, 17),
+        5: (2, 18),
+    }[scale.ocsf_severity_id]
     assert known.otel.severity_number == scale.otel_severity_number
     assert known.level == scale.ocsf_severity.lower()
     assert known.ecs.kind == "alert" or known.origin == "primary"
@@ -94,4 +98,12 @@ def test_native_names():
 def test_an_unknown_name_has_no_definition():
     """A name outside the catalogue is not an error here: the recorder marks it."""
     assert definition("authn_login_fial") is None
-    assert definition("authn_login_fail").title == "Login fail"
+    assert definition("authn_login_fail").title == "Login failed"
+
+
+def test_every_type_has_a_title_of_its_own():
+    """A person reads the title: each type has one, and no two types have the same."""
+    from seclog.events.titles import TITLES
+
+    assert list(TITLES) == list(EventType)
+    assert len(set(TITLES.values())) == len(EventType)

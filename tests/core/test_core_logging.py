@@ -231,9 +231,10 @@ def test_log_entries_mirrors_what_is_on_disk(configured, caplog, tmp_path):
     [record] = [record for record in caplog.records if record.name == "seclog"]
     [segment] = find_segments(tmp_path)
     on_disk = json.loads(segment.read_bytes().splitlines()[1])
-    assert json.loads(record.getMessage()).items() == {
-        key: value for key, value in on_disk.items() if key not in ("seclog.seq", "seclog.hash")
-    }.items()
+    assert (
+        json.loads(record.getMessage()).items()
+        == {key: value for key, value in on_disk.items() if key not in ("seclog.seq", "seclog.hash")}.items()
+    )
 
 
 def test_without_a_directory_nothing_is_written_to_the_disk(configured, caplog, tmp_path, monkeypatch):

@@ -36,7 +36,11 @@ def request_scope():
 
 def of_context(entry):
     """Return what the context brought into an entry."""
-    return {key: entry[key] for key in ("user.id", "user.name", "client.address", "url.path", "seclog.actor") if key in entry}
+    return {
+        key: entry[key]
+        for key in ("user.id", "user.name", "client.address", "url.path", "seclog.actor")
+        if key in entry
+    }
 
 
 REQUEST = {"client.address": "203.0.113.9", "url.path": "/orders/"}

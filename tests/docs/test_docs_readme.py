@@ -96,7 +96,9 @@ def test_links_lead_somewhere():
 
 def test_make_knows_the_targets():
     """`make demo` and `make test` exist, and `make help` names every target that the README names."""
-    text = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True, env=dict(os.environ)).stdout
+    text = subprocess.run(
+        ["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True, env=dict(os.environ)
+    ).stdout
     for target in re.findall(r"make (\w+)", README):
         assert f"make {target}" in text or target in text
 

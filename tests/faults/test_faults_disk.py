@@ -316,6 +316,22 @@ def test_recovery_on_a_full_disk_loses_no_evidence(small_disk, drive, directory,
     records.assert_verifies(seen)
 
 
+def test_a_recovery_that_is_killed_is_finished_by_the_next(drive, directory):
+    """Killed after it has cut the tail off: the next one closes the segment, and its stop record tells of the tail."""
+    dying = drive()
+    dying.ask("record(3)")
+    die_in_mid_write(dying)
+    killed = drive()
+    killed.ask("setattr(api.installed().recorder, 'encode_control', lambda *_: os.kill(os.getpid(), signal.SIGKILL))")
+    killed.tell("recover()")
+    assert killed.process.wait(30) == -signal.SIGKILL
+    [torn] = records.segments(directory)
+    assert torn.read_bytes().endswith(b"}\n")
+    assert drive().ask("recover()") == 1
+    assert records.assert_quarantined(directory) == 1
+    records.assert_verifies(directory)
+
+
 # ── limits, and errors of the file ───────────────────────────────────────────────────────────────────────────────
 
 

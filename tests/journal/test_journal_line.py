@@ -92,7 +92,11 @@ def test_the_tail_has_a_fixed_width():
     for seq in (1, 10**9):
         line, digest = seal_line(HEAD, seq, b"\x00" * 32)
         assert line[-1 - TAIL_WIDTH :] == b',"seclog.hash":"' + digest.hex().encode() + b'"}\n'
-        assert digest == link(b"\x00" * 32, line[: -1 - TAIL_WIDTH]) == sha256(b"\x00" * 33 + line[: -1 - TAIL_WIDTH]).digest()
+        assert (
+            digest
+            == link(b"\x00" * 32, line[: -1 - TAIL_WIDTH])
+            == sha256(b"\x00" * 33 + line[: -1 - TAIL_WIDTH]).digest()
+        )
 
 
 json_values = st.recursive(
@@ -144,7 +148,9 @@ class Who(msgspec.Struct, omit_defaults=True):
 
 @given(
     st.builds(Who, name=st.none() | st.text(max_size=50), path=st.none() | st.text(max_size=50)),
-    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=5, max_size=20), st.text(max_size=50), max_size=5),
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=5, max_size=20), st.text(max_size=50), max_size=5
+    ),
 )
 def test_the_fast_road_writes_what_the_other_writes(who, found):
     """Struct and fields in one go, or merged first: the same bytes, also of lone surrogates' remains."""
@@ -155,7 +161,9 @@ def test_the_fast_road_writes_what_the_other_writes(who, found):
     assert fast == encode_object(HEAD, {**msgspec.to_builtins(who), **found})
 
 
-@pytest.mark.parametrize("huge", ["x" * 70_000, "ä" * 20_000, "😀" * 10_000, "\\" * 40_000, ["x" * 100] * 1000, {"k" * 9: "v" * 66_000}])
+@pytest.mark.parametrize(
+    "huge", ["x" * 70_000, "ä" * 20_000, "😀" * 10_000, "\\" * 40_000, ["x" * 100] * 1000, {"k" * 9: "v" * 66_000}]
+)
 def test_what_is_too_long_is_cut_and_says_so(huge):
     """The longest value first; the others stay whole; original length and digest are kept."""
     line, _ = seal_line(encode_object(HEAD, {"small": "kept", "huge": huge}), 1, b"\x00" * 32)
@@ -173,18 +181,21 @@ def test_many_long_values_are_cut_until_they_fit():
     found = {f"k{i}": f"{i:03}" * 1000 for i in range(100)}
     line, _ = seal_line(encode_object(HEAD, found), 1, b"\x00" * 32)
     assert len(line) <= MAX_LINE
-    kept = [value for value in strict(line.decode().rstrip("\n")).values() if isinstance(value, str) and len(value) == 3000]
+    kept = [
+        value for value in strict(line.decode().rstrip("\n")).values() if isinstance(value, str) and len(value) == 3000
+    ]
     assert 10 < len(kept) < 25
 
 
-@pytest.mark.xfail(reason="line: cutting makes short values longer; more fields than the redactor lets through do not fit")
 def test_very_many_short_values_fit_too():
     """`encode_object` keeps to a line's size whatever it is given."""
     line, _ = seal_line(encode_object(HEAD, {f"k{i}": "x" * 10 for i in range(5000)}), 1, b"\x00" * 32)
     assert len(line) <= MAX_LINE
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**70, "\udc80", object(), {1: object()}, b"\xff"], ids=repr)
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 2**70, "\udc80", object(), {1: object()}, b"\xff"], ids=repr
+)
 def test_a_value_that_cannot_be_encoded_is_named_and_the_others_are_kept(value):
     """The redactor lets none of these through; if one comes all the same, the entry is not lost."""
     line, _ = seal_line(encode_object(HEAD, {"bad": value, "good": "kept"}), 1, b"\x00" * 32)

@@ -68,7 +68,7 @@ def test_the_file_is_private_and_stays(path):
 
 
 def test_between_processes_death_gives_it_back(path, other):
-    """kill -9 included."""
+    """Even by kill -9."""
     process, answer = other()
     lock = FileLock(path)
     assert (answer, lock.acquire()) == ("True", False)
@@ -79,6 +79,7 @@ def test_between_processes_death_gives_it_back(path, other):
     lock.release()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_never_holds_it(path):
     """A child that lives on must not hold the lock of its dead parent."""
     lock = FileLock(path)

@@ -74,14 +74,10 @@ LEAVES = st.one_of(
     st.uuids(),
     st.datetimes(),
     st.complex_numbers(),
-    st.sampled_from(
-        [Stand(Nasty), Stand(Recursive), Stand(object), Stand(lambda: 10**5000), Stand(lambda: Nasty)]
-    ),
+    st.sampled_from([Stand(Nasty), Stand(Recursive), Stand(object), Stand(lambda: 10**5000), Stand(lambda: Nasty)]),
     st.sampled_from([object, len, ..., range(3)]),
 )
-KEYS = st.one_of(
-    TEXTS, st.sampled_from(["password", "user.name", "code", "key", "seclog.change.field", "note"])
-)
+KEYS = st.one_of(TEXTS, st.sampled_from(["password", "user.name", "code", "key", "seclog.change.field", "note"]))
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
@@ -131,9 +127,7 @@ def test_never_raises_and_always_encodes(fields):
     assert_json_safe(out)
     assert masked >= 0
     assert depth_of(out) <= Limits().max_depth + 2
-    assert (
-        msgspec.json.decode(msgspec.json.encode(out)) == json.loads(json.dumps(out, allow_nan=False)) == out
-    )
+    assert msgspec.json.decode(msgspec.json.encode(out)) == json.loads(json.dumps(out, allow_nan=False)) == out
     assert FAST.redact(fields) == (out, masked)
     assert Redactor(use_re2=False).redact(fields) == (out, masked)
     assert PLAIN.redact(fields) == (out, masked)
@@ -205,9 +199,7 @@ def re2_gate_looks(text):
 def test_patterns_mean_the_same_in_re2(text):
     """Every pattern is in the syntax that RE2 and ``re`` share and finds the same spans in both."""
     for row, compiled in zip(PATTERNS, COMPILED, strict=True):
-        assert [m.span(1) for m in compiled.finditer(text)] == [
-            m.span(1) for m in row.pattern.finditer(text)
-        ], row.kind
+        assert [m.span(1) for m in compiled.finditer(text)] == [m.span(1) for m in row.pattern.finditer(text)], row.kind
 
 
 COMPILED = [re2.compile(row.pattern.pattern) for row in PATTERNS]

@@ -206,9 +206,7 @@ def test_propagation_of_a_secret_found_by_pattern(redactor):
 
 def test_short_secrets_are_masked_as_words_only(redactor):
     """A PIN does not punch holes into identifiers, and trivial values are not propagated."""
-    out, _ = redactor.redact(
-        {"pin": 1234, "token": "true", "trace": "ab1234cd", "m": "pin was 1234", "t": "true"}
-    )
+    out, _ = redactor.redact({"pin": 1234, "token": "true", "trace": "ab1234cd", "m": "pin was 1234", "t": "true"})
     assert out == {"pin": MASK, "token": MASK, "trace": "ab1234cd", "m": f"pin was {MASK}", "t": "true"}
 
 
@@ -361,9 +359,7 @@ def test_fields_that_are_no_mapping(redactor, fields):
 def test_limits():
     """Items, depth and nodes are bounded, and what is missing is said."""
     redactor = Redactor(limits=Limits(max_items=3, max_depth=2))
-    assert redactor.redact(
-        {"l": [1, 2, 3, 4, 5], "d": dict.fromkeys("abcde", 1), "n": {"a": {"b": {"c": 1}}}}
-    )[0] == {
+    assert redactor.redact({"l": [1, 2, 3, 4, 5], "d": dict.fromkeys("abcde", 1), "n": {"a": {"b": {"c": 1}}}})[0] == {
         "l": [1, 2, 3, "[…2 more]"],
         "d": {"a": 1, "b": 1, "c": 1, "…": "[…2 more]"},
         "n": {"a": {"b": "[…1 more]"}},

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
-_LIBRARIES: Final = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
+_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def class_name(exception: BaseException) -> str:

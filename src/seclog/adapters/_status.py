@@ -19,9 +19,7 @@ ASKED_BY_BROWSERS: Final = (
 )
 """Browsers ask for these by themselves: a 404 says nothing about anybody."""
 
-REFUSAL: Final = (
-    "This action cannot be recorded at the moment and was therefore refused. Please try again later.\n"
-)
+REFUSAL: Final = "This action cannot be recorded at the moment and was therefore refused. Please try again later.\n"
 """The answer, with status 503, of `on_failure="block"`: what cannot be recorded is not done."""
 RETRY_AFTER: Final = "5"
 

@@ -101,9 +101,7 @@ def _raise_missing(error: ModuleNotFoundError) -> NoReturn:
 
 
 def _complain(message: str) -> int:
-    print(
-        escape(message), file=sys.stderr
-    )  # Python's standard error takes any character, whatever its encoding
+    print(escape(message), file=sys.stderr)  # Python's standard error takes any character, whatever its encoding
     return CANNOT_TELL
 
 

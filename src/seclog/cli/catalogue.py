@@ -40,9 +40,7 @@ def catalogue(session: Session, name: str | None, families: tuple[Family, ...], 
     types = [known for known in all_types().values() if name in (None, known.name)]
     if not types:
         close = difflib.get_close_matches(str(name), list(all_types()), n=1)
-        output.complain(
-            f"the catalogue has no type {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-        )
+        output.complain(f"the catalogue has no type {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
         return NEGATIVE
     types = [known for known in types if not families or known.family in families]
     if form == "json":
@@ -88,7 +86,5 @@ def _facts(known: Definition) -> list[tuple[str, str]]:
         "note": known.note,
     }
     return [
-        (name, ", ".join(value) if isinstance(value, tuple) else str(value))
-        for name, value in facts.items()
-        if value
+        (name, ", ".join(value) if isinstance(value, tuple) else str(value)) for name, value in facts.items() if value
     ]

@@ -44,9 +44,7 @@ def moment(value: str) -> str:
             when = datetime.fromisoformat(text)
         when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{value!r} is neither an ISO date or time nor a span such as 15m, 2h, 7d"
-        ) from None
+        raise click.BadParameter(f"{value!r} is neither an ISO date or time nor a span such as 15m, 2h, 7d") from None
     return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -66,14 +64,10 @@ def address(value: str) -> Network:
     try:
         return ipaddress.ip_network(value.strip(), strict=False)
     except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is neither an address nor a network such as 198.51.100.0/24"
-        ) from None
+        raise click.BadParameter(f"{value!r} is neither an address nor a network such as 198.51.100.0/24") from None
 
 
-@click.command(
-    epilog="\b\nExample:\n  seclog events --type 'authn_login_*' --address 198.51.100.0/24 --since 2h"
-)
+@click.command(epilog="\b\nExample:\n  seclog events --type 'authn_login_*' --address 198.51.100.0/24 --since 2h")
 @click.argument("path", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--type",
@@ -95,9 +89,7 @@ def address(value: str) -> Network:
 @click.option("--until", type=moment, help="Before this moment.")
 @click.option("--outcome", type=click.Choice(OUTCOMES), help="Outcome.")
 @click.option("--severity", type=click.Choice(SEVERITIES), help="Severity, at least.")
-@click.option(
-    "--text", metavar="TEXT", help="A text within any value; capitals and small letters are the same."
-)
+@click.option("--text", metavar="TEXT", help="A text within any value; capitals and small letters are the same.")
 @click.option(
     "--format",
     "form",

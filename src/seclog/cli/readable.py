@@ -40,11 +40,7 @@ def parts(entry: Entry) -> list[tuple[str, str]]:
         (f"{_piece(outcome):<7}", OUTCOME_STYLES.get(outcome, "")),
         (f"{_who(entry):<10}", ""),
         (f"{_piece(entry.get('client.address', '-')):<15}", ""),
-        *(
-            (text, "")
-            for text in (_request(entry), _piece(entry.get("reason", "")), *_details(entry))
-            if text
-        ),
+        *((text, "") for text in (_request(entry), _piece(entry.get("reason", "")), *_details(entry)) if text),
         (_piece(str(entry.get("event.id", "-"))[:ID_WIDTH]), "dim"),
     ]
     spaced: list[tuple[str, str]] = []

@@ -39,7 +39,5 @@ class Session:
         if named is not None:
             return named
         if self.settings.directory is None:
-            raise ConfigurationError(
-                "no journal: the setting 'directory' is none, entries go to the logger only"
-            )
+            raise ConfigurationError("no journal: the setting 'directory' is none, entries go to the logger only")
         return self.settings.directory

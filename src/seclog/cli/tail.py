@@ -21,9 +21,7 @@ NOT_AN_ENTRY: Final = "a line is not an entry; `seclog verify` says where"
 @click.command(epilog="\b\nExample:\n  seclog tail -f -n 50")
 @click.argument("path", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.option("-f", "--follow", is_flag=True, help="Wait for more, of all processes, until Ctrl-C.")
-@click.option(
-    "-n", "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="How many entries."
-)
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="How many entries.")
 @click.pass_obj
 def tail(session: Session, path: Path | None, follow: bool, lines: int) -> None:
     """Show the last entries, and follow.

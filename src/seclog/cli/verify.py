@@ -114,9 +114,7 @@ def _notes(file: FileReport) -> Iterator[str]:
 
 def _missing(report: JournalReport) -> Iterator[tuple[str, str]]:
     for missing in report.missing:
-        followers = [
-            f.segment.id for f in report.files if f.segment.first.get("seclog.segment.previous.id") == missing
-        ]
+        followers = [f.segment.id for f in report.files if f.segment.first.get("seclog.segment.previous.id") == missing]
         yield missing, ", ".join(followers)
 
 

@@ -94,9 +94,7 @@ class AddressResolver:
         if not self._trusts(address, peer):
             return (str(address) if address is not None else None), None
         headers = [
-            (",".join(values), rfc7239)
-            for values, rfc7239 in ((forwarded, True), (x_forwarded_for, False))
-            if values
+            (",".join(values), rfc7239) for values, rfc7239 in ((forwarded, True), (x_forwarded_for, False)) if values
         ]
         found = {self._walk(address, _hops(header, rfc7239=rfc7239)) for header, rfc7239 in headers}
         client = found.pop() if len(found) == 1 else address

@@ -13,23 +13,28 @@ from typing import Final
 import msgspec
 
 
-class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
-    "user_id": "user.id",
-    "user_name": "user.name",
-    "address": "client.address",
-    "peer": "seclog.client.peer",
-    "forwarded": "seclog.client.forwarded",
-    "user_agent": "user_agent.original",
-    "method": "http.request.method",
-    "route": "http.route",
-    "path": "url.path",
-    "status": "http.response.status_code",
-    "request_id": "seclog.request.id",
-    "session": "seclog.session.id_hash",
-    "duration_ms": "seclog.duration_ms",
-    "actor": "seclog.actor",
-    "impersonator": "seclog.impersonator.id",
-}):
+class Context(
+    msgspec.Struct,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "user_id": "user.id",
+        "user_name": "user.name",
+        "address": "client.address",
+        "peer": "seclog.client.peer",
+        "forwarded": "seclog.client.forwarded",
+        "user_agent": "user_agent.original",
+        "method": "http.request.method",
+        "route": "http.route",
+        "path": "url.path",
+        "status": "http.response.status_code",
+        "request_id": "seclog.request.id",
+        "session": "seclog.session.id_hash",
+        "duration_ms": "seclog.duration_ms",
+        "actor": "seclog.actor",
+        "impersonator": "seclog.impersonator.id",
+    },
+):
     """Who and where, by the names it has in an entry. What is unknown is left out.
 
     Args:
@@ -70,7 +75,6 @@ class Context(msgspec.Struct, omit_defaults=True, gc=False, rename={
     actor: str | None = None
     impersonator: str | None = None
 
-
     def joined(self, known: Container[str]) -> str:
         """Return what a client or a user wrote, as one text for one look; a user agent only if it is not known.
 
@@ -90,11 +94,13 @@ CONTEXT_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs
 class Scope:
     """One request or job. Adapters subclass it and override `fill`; creating one must cost next to nothing."""
 
-    __slots__ = ("_context", "recorded", "started_ns")
+    __slots__ = ("_context", "harmless", "recorded", "started_ns")
 
     def __init__(self, started_ns: int | None = None) -> None:
         self._context: Context | None = None
         self.started_ns = started_ns
+        self.harmless = ""
+        """The context's texts (`Context.joined`) as they were last found to hold no secret."""
         self.recorded: tuple[str, ...] = ()
         """The event types recorded in this scope so far (adapters avoid telling the same thing twice)."""
 

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from seclog.events.fields import native_field
+from seclog.events.titles import TITLES
 from seclog.events.types import EventType
 
 Severity = Literal["informational", "low", "medium", "high", "critical"]
@@ -128,11 +129,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def title(self) -> str:
-        """The type in words, for messages: `authn_login_fail` becomes "Login fail"."""
-        words = self.name.value.split("_")
-        if words[0] in {"authn", "authz", "sys"}:
-            words = words[1:]
-        return " ".join(words).capitalize()
+        """The type in words, for messages."""
+        return TITLES[self.name]
 
 
 class _Document(msgspec.Struct, frozen=True):

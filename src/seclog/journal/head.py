@@ -20,28 +20,31 @@ internal_log = logging.getLogger("seclog.internal")
 
 SEVERITIES: Final = frozenset({"informational", "low", "medium", "high", "critical"})
 OUTCOMES: Final = frozenset({"success", "failure", "unknown"})
+MAX_WARNINGS: Final = 100
 ID_WIDTH: Final = 36
+UNKNOWN_TYPE: Final = "seclog.unknown_type"
 UNKNOWN_TITLE: Final = "Event of a type that the catalogue does not have"
 
 
-def make_head(event: Event, service: Mapping[str, str]) -> tuple[bytes, slice]:
+def title_of(event_type: str) -> str:
+    """Return a type in words, the message of an event that brings none."""
+    known = definition(event_type)
+    return UNKNOWN_TITLE if known is None else known.title
+
+
+def make_head(event: Event, service: Mapping[str, str] | None) -> tuple[bytes, slice]:
     """Return a format for the head of the event's entries, to be filled with a `Stamp`, and where the id stands.
 
     Args:
         event: type, outcome, severity and message matter; what it leaves open comes from the catalogue.
-        service: the service's fields, as far as the event does not bring its own.
+        service: the service's fields; None for a head that has neither them nor a message.
     """
     known = definition(event.type)
     if known is None:
-        internal_log.warning(
-            "seclog: unknown event type %r is recorded as it is; `seclog catalogue` lists all", scrub(event.type)[:64]
-        )
-        name, outcome, severity, title = _safe(event.type), "unknown", "medium", UNKNOWN_TITLE
+        _warn(event.type)
+        name, outcome, severity = _safe(event.type), "unknown", "medium"
     else:
-        name, outcome, severity, title = known.name.value, str(known.outcome), str(known.level), known.title
-    fields: dict[str, object] = {"seclog.unknown_type": True} if known is None else {}
-    if event.message is None:
-        fields["message"] = title
+        name, outcome, severity = known.name.value, str(known.outcome), str(known.level)
     head = (
         b'{"schema":"%b","timestamp":"\x00","event.name":"%b","event.id":"\x01","event.outcome":"%b","severity":"%b"'
         % (
@@ -51,10 +54,26 @@ def make_head(event: Event, service: Mapping[str, str]) -> tuple[bytes, slice]:
             (event.severity if event.severity in SEVERITIES else severity).encode(),
         )
     )
-    head = encode_object(head, {**fields, **service})
+    fields: dict[str, object] = {UNKNOWN_TYPE: True} if known is None else {}
+    if service is not None:
+        if event.message is None:
+            fields["message"] = title_of(event.type)
+        fields |= service
+    head = encode_object(head, fields)
     id_at = head.index(b"\x01") - 1 + len("2026-01-01T00:00:00.000000Z")
     form = head.replace(b"%", b"%%").replace(b"\x00", b"%b.%06dZ").replace(b"\x01", b"%b-%04x-7%03x-%b")
     return form, slice(id_at, id_at + ID_WIDTH)
+
+
+def _warn(event_type: str) -> None:
+    """Say once of a type that the catalogue does not have it."""
+    if event_type not in _warned and len(_warned) < MAX_WARNINGS:
+        _warned.add(event_type)
+        shown = scrub(event_type)[:64]
+        internal_log.warning("seclog: unknown event type %r is recorded as it is; `seclog catalogue` lists all", shown)
+
+
+_warned: set[str] = set()
 
 
 def _safe(name: str) -> str:

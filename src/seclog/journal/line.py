@@ -1,6 +1,6 @@
-"""The line: one entry as one ASCII JSON object, linked to the line before it.
+r"""The line: one entry as one ASCII JSON object, linked to the line before it.
 
-    line = body + ',"seclog.hash":"' + 64 hex digits + '"}\\n'
+    line = body + ',"seclog.hash":"' + 64 hex digits + '"}\n'
     hash = SHA-256(0x00 || previous hash (32 bytes) || body bytes)
 
 `body` begins with `{`, ends with `,"seclog.seq":N` and lacks the closing brace. Raw bytes are hashed, nothing is ever
@@ -25,6 +25,7 @@ TAIL_WIDTH: Final = len(HASH_FIELD) + 64 + len(b'"}')
 """Bytes from the start of the hash field to the end of the line, without the newline."""
 
 _ROOM: Final = MAX_LINE - TAIL_WIDTH - len(SEQ_FIELD) - 24
+_LEFT_OUT: Final = '"seclog.fields_left_out"'
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _encoder = msgspec.json.Encoder()
 
@@ -112,14 +113,26 @@ def _encode_anyhow(fields: dict[str, object]) -> bytes:
 
 
 def _shrink(fields: dict[str, object], room: int) -> bytes:
-    """Replace the largest values by their beginning, size and digest until the object fits."""
+    """Replace the largest values by their beginning, size and digest until the object fits; then leave fields out."""
     encoded = {json.dumps(key): json.dumps(value) for key, value in fields.items()}
     values = dict(zip(encoded, fields.values(), strict=True))
+    room -= len(_LEFT_OUT) + 12
+    size = sum(len(key) + len(text) + 2 for key, text in encoded.items())
     for key, text in sorted(encoded.items(), key=lambda item: -len(item[1])):
-        if sum(len(key) + len(text) + 2 for key, text in encoded.items()) <= room:
+        if size <= room:
             break
         value = values[key]
         start = value[:100] if isinstance(value, str) else ""
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        encoded[key] = json.dumps(f"{start}…[cut: {len(text)} bytes, sha256 {digest}]")
+        short = json.dumps(f"{start}…[cut: {len(text)} bytes, sha256 {digest}]")
+        if len(short) < len(text):
+            encoded[key] = short
+            size -= len(text) - len(short)
+    left_out = 0
+    while size > room:
+        key, text = encoded.popitem()
+        size -= len(key) + len(text) + 2
+        left_out += 1
+    if left_out:
+        encoded[_LEFT_OUT] = str(left_out)
     return ("{" + ",".join(f"{key}:{text}" for key, text in encoded.items()) + "}").encode("ascii")

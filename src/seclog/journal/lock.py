@@ -26,7 +26,7 @@ class FileLock:
     def is_in_place(self) -> bool:
         """Tell whether the lock that is held is that of the file which stands there now: its folder may be removed."""
         try:
-            return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.stat(self.path))
+            return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), self.path.stat())
         except OSError:
             return False
 

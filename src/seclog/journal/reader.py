@@ -6,10 +6,9 @@ nothing of what is in them: `parse` says what is not an entry.
 
 import errno
 import fcntl
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,6 +17,10 @@ from seclog.journal.line import MAX_LINE, SCHEMA
 from seclog.journal.segment import SEGMENT_ID, SUFFIX
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+MAX_READ: Final = 16 * 1024 * 1024
+"""Bytes that one reading keeps in memory; lines may be long."""
 
 
 class Line(NamedTuple):
@@ -168,12 +171,15 @@ class Reader:
         except FileNotFoundError:
             return []
 
-    def read(self, cursor: Mapping[str, int], limit: int) -> tuple[list[Line], dict[str, int]]:
+    def read(
+        self, cursor: Mapping[str, int], limit: int, max_bytes: int = MAX_READ
+    ) -> tuple[list[Line], dict[str, int]]:
         """Return what is new in all segments and the cursor behind it.
 
         Args:
             cursor: the offset reached in each segment, by its id; a segment that is not in it is read from its start.
             limit: lines at most, over all segments.
+            max_bytes: bytes after which no more lines are read.
 
         Returns:
             The lines, segment by segment, and the new cursor, for the segments that exist.
@@ -184,11 +190,14 @@ class Reader:
             offset = cursor.get(path.stem, 0)
             reached[path.stem] = offset
             try:
-                if len(lines) >= limit or os.stat(path).st_size <= offset:
+                if len(lines) >= limit or max_bytes <= 0 or path.stat().st_size <= offset:
                     continue
                 for line in read_lines(path, offset, limit - len(lines)):
                     lines.append(line)
                     reached[path.stem] = line.end
+                    max_bytes -= len(line.raw)
+                    if max_bytes <= 0:
+                        break
             except FileNotFoundError:
                 reached.pop(path.stem)
         return lines, reached

@@ -66,7 +66,9 @@ def recover(path: Path, encode_control: Callable[[EventType, Mapping[str, object
         try:
             check_start(path, data[:MAX_LINE])
         except NotAJournalError as error:
-            return Recovered(path.stem, closed=False, problem=Problem(1, "the file is no segment", "a segment", str(error)))
+            return Recovered(
+                path.stem, closed=False, problem=Problem(1, "the file is no segment", "a segment", str(error))
+            )
         report = verify_segment(path.stem, data)
         if report.problem is not None:
             return Recovered(path.stem, closed=False, problem=report.problem)
@@ -94,10 +96,12 @@ def _close(
     if report.torn:
         tail = data[-report.torn :]
         kept = _quarantine(path, tail)
-        fields["seclog.torn.bytes"] = report.torn
-        fields["seclog.torn.sha256"] = hashlib.sha256(tail).hexdigest()
         os.ftruncate(fd, len(data) - report.torn)
     if report.state != "stopped":
+        tails = _kept_tails(path)  # more than ours, if an earlier recovery died after it had cut one off
+        if tails:
+            fields["seclog.torn.bytes"] = sum(map(len, tails))
+            fields["seclog.torn.sha256"] = " ".join(hashlib.sha256(tail).hexdigest() for tail in tails)
         body = encode_control(EventType.AUDIT_LOG_STOPPED, fields)
         line, _ = seal_line(body, report.entries + 1, bytes.fromhex(report.head))
         try:
@@ -123,6 +127,10 @@ def _quarantine(path: Path, tail: bytes) -> Path:
         os.close(fd)
     sync_folder(folder)
     return kept
+
+
+def _kept_tails(path: Path) -> list[bytes]:
+    return [kept.read_bytes() for kept in sorted((path.parent / QUARANTINE).glob(f"{path.stem}.*.torn"))]
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -104,7 +104,7 @@ class Segment:
     def is_in_place(self) -> bool:
         """Tell whether the file still stands under its name with the size we gave it."""
         try:
-            there = os.stat(self.path)
+            there = self.path.stat()
             mine = os.fstat(self._fd)
         except OSError:
             return False
@@ -112,9 +112,12 @@ class Segment:
 
     def close(self) -> None:
         """Give the file and its lock back. Safe to call twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError:  # somebody closed all descriptors of the process, or the close itself failed: it is gone
+                pass
 
     def discard(self) -> None:
         """Remove a file that could not be begun; it holds nobody's entry."""

@@ -129,8 +129,12 @@ def _diagnose(line: bytes, seq: int, digest: bytes) -> Problem:
     if field != HASH_FIELD or not line.endswith(b'"}'):
         return Problem(seq, "the line does not end with its hash", HASH_FIELD.decode(), _shown(line[-TAIL_WIDTH:]))
     if value != digest.hex().encode():
-        return Problem(seq, "the hash does not fit: this line, or the one before it, was changed, removed or inserted",
-                       digest.hex(), _shown(value))
+        return Problem(
+            seq,
+            "the hash does not fit: this line, or the one before it, was changed, removed or inserted",
+            digest.hex(),
+            _shown(value),
+        )
     found = line[:-TAIL_WIDTH].rpartition(SEQ_FIELD)[2]
     return Problem(seq, "the number does not follow the one before", str(seq), _shown(found))
 
@@ -139,8 +143,12 @@ def _check_ends(segment_id: str, first: dict[str, Any], last: dict[str, Any], co
     if count == 0:
         return None
     if first.get("event.name") != EventType.AUDIT_LOG_STARTED:
-        return Problem(1, "the segment does not begin with its start record", EventType.AUDIT_LOG_STARTED,
-                       str(first.get("event.name")))
+        return Problem(
+            1,
+            "the segment does not begin with its start record",
+            EventType.AUDIT_LOG_STARTED,
+            str(first.get("event.name")),
+        )
     if first.get("seclog.segment.id") != segment_id:
         return Problem(1, "the start record names another segment", segment_id, str(first.get("seclog.segment.id")))
     if last.get("event.name") == EventType.AUDIT_LOG_STOPPED and last.get("seclog.last_seq") != count:

@@ -85,7 +85,7 @@ class Journal:
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._busy = False
-        self._inner: deque[bytes] = deque(maxlen=BACKLOG_ENTRIES)
+        self._inner: deque[bytes] = deque()
         self._segment: Segment | None = None
         self._previous: dict[Path, Segment] = {}
         self._rotate_at = 0
@@ -120,6 +120,9 @@ class Journal:
         """
         with self._lock:
             if self._busy:  # a signal handler or a logging handler came in between two steps of our own
+                if len(self._inner) == BACKLOG_ENTRIES:
+                    self.dropped["reentrant"] += 1
+                    return False
                 self._inner.append(body)
                 return True
             self._busy = True
@@ -217,11 +220,11 @@ class Journal:
     def _drain(self, segment: Segment) -> None:
         while self._backlog:
             segment.append(self._backlog[0])
+            if self._sync:
+                segment.sync()  # before it is forgotten here: an entry in memory can be written again
             self._backlog_bytes -= len(self._backlog.popleft())
             self.recorded += 1
             self._delayed += 1
-        if self._sync:
-            segment.sync()
 
     def _tell_recovery(self, segment: Segment) -> None:
         """Write into the chain what failed, and what was lost or late by it: loss is never silent."""

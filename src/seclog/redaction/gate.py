@@ -125,9 +125,7 @@ def _stdlib_look(inside: tuple[str, ...]) -> Callable[[str, bytes], bool]:
     after_letter = tuple(sorted_literals.after_letter.items())
     by_rare = tuple(sorted_literals.by_rare.items())
     solid = tuple(shape for shape in shapes() if shape.isdecimal())
-    grouped = tuple(
-        (f"00{joint}0", tuple(shape for shape in shapes() if joint in shape)) for joint in ("-", " ", "+")
-    )
+    grouped = tuple((f"00{joint}0", tuple(shape for shape in shapes() if joint in shape)) for joint in ("-", " ", "+"))
     peek = re.compile("|".join(peeks()), re.ASCII).search
     long_segment = _LONG_SEGMENT.search
 

@@ -129,12 +129,7 @@ def _prints_itself(value: object) -> bool:
     ``__repr__`` is printed when it is not iterable: the repr of a query set runs the query.
     """
     kind = type(value)
-    if (
-        isinstance(value, type)
-        or hasattr(kind, "__next__")
-        or hasattr(kind, "__anext__")
-        or hasattr(kind, "__await__")
-    ):
+    if isinstance(value, type) or hasattr(kind, "__next__") or hasattr(kind, "__anext__") or hasattr(kind, "__await__"):
         return False
     if kind.__str__ is not object.__str__:
         return True

@@ -53,9 +53,7 @@ _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 def is_card_number(digits: str) -> bool:
     """Say whether a run of digits is a card number: issuer range, length and Luhn check digit (ISO/IEC 7812-1)."""
-    if not any(
-        low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _ISSUERS
-    ):
+    if not any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _ISSUERS):
         return False
     numbers = [ord(char) - 48 for char in reversed(digits)]
     return (sum(numbers[::2]) + sum(_DOUBLED[number] for number in numbers[1::2])) % 10 == 0

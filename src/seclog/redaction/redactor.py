@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Container, Iterable, Mapping
 from math import isfinite
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -38,15 +38,6 @@ _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 _JOINT: Final = "|"  # printable, in no gate, and no part of any word
 _FIELD_KEY: Final = "seclog.change.field"
 _CHANGED_KEYS: Final = ("seclog.change.old", "seclog.change.new")
-
-
-class Joinable(Protocol):
-    """A request's context, as the redactor sees it."""
-
-    user_agent: str | None
-
-    def joined(self, known: Container[str]) -> str:
-        """Return its texts as one."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -154,18 +145,18 @@ class Redactor:
             self._complain("the text was", error)
             return f"[unprintable {type_name(value)}]"
 
-    def is_harmless(self, fields: dict[str, object], context: Joinable | None = None) -> bool:
+    def is_harmless(self, fields: dict[str, object], text: str = "") -> bool:
         """Say whether nothing in an event needs a change: then it may be written as it is. The hot loop.
 
         Args:
             fields: Flat dotted keys; values of any kind.
-            context: Holds more texts, under names known to be open.
+            text: More texts, under names known to be open, joined with "|": one look over all new texts together is
+                much cheaper than one look each.
         """
         if len(fields) > self._quick_items or not self._open_keys.issuperset(fields):
             return False
         clean = self._clean
-        # One look over all new texts together is much cheaper than one look each.
-        joined = "" if context is None else context.joined(clean)
+        joined = text
         value: Any
         for value in fields.values():
             kind = type(value)
@@ -180,19 +171,27 @@ class Redactor:
                     return False
             elif value is not None and kind is not bool:
                 return False
-        if len(joined) > self._quick_text or (self._may_need_work(joined) and not self._are_clean(joined)):
-            return False
-        if context is not None and context.user_agent is not None and context.user_agent not in clean:
-            self._remember_clean(context.user_agent)
-        return True
+        if not joined:
+            return True
+        return len(joined) <= self._quick_text and (not self._may_need_work(joined) or self._are_clean(joined))
+
+    @property
+    def clean_texts(self) -> Container[str]:
+        """The texts that are known to be clean and need no second look."""
+        return self._clean
+
+    def remember_clean(self, text: str) -> None:
+        """Remember a text that was found clean and will come again. Not many are kept, and no long ones."""
+        if text not in self._clean and len(text) <= self._clean_max:
+            if len(self._clean) >= _MEMO_CAP:
+                self._clean.clear()
+            self._clean.add(text)
 
     def _complain(self, what: str, error: BaseException) -> None:
         """Log a failure of our own: the 1st, 2nd, 4th, 8th … one who provokes them cannot fill a log."""
         self.failures += 1
         if self.failures & (self.failures - 1) == 0:
-            _log.error(
-                "seclog: redaction failed %d times, %s withheld: %s", self.failures, what, type_name(error)
-            )
+            _log.error("seclog: redaction failed %d times, %s withheld: %s", self.failures, what, type_name(error))
 
     def _are_clean(self, joined: str) -> bool:
         """Look at joined texts one by one: none may be judged by what happens to stand before or after it."""
@@ -202,13 +201,6 @@ class Redactor:
 
     def _is_clean(self, text: str) -> bool:
         return text.isprintable() and self._inside.mask(text, []) == text
-
-    def _remember_clean(self, text: str) -> None:
-        """Remember a text that will come again. Only clean ones are kept, and not many."""
-        if text not in self._clean and len(text) <= self._clean_max:
-            if len(self._clean) >= _MEMO_CAP:
-                self._clean.clear()
-            self._clean.add(text)
 
     def _remember_open(self, key: str) -> None:
         if len(self._open_keys) >= _MEMO_CAP:
@@ -287,9 +279,7 @@ class _Event:
         finally:
             self._path.pop()
 
-    def _gather_pairs(
-        self, pairs: list[tuple[object, object]], depth: int, secret: bool
-    ) -> dict[str, object]:
+    def _gather_pairs(self, pairs: list[tuple[object, object]], depth: int, secret: bool) -> dict[str, object]:
         tree: dict[str, object] = {}
         named = not secret and depth > 0 and self._names_a_secret(pairs)
         for number, (raw_key, value) in enumerate(pairs):
@@ -411,9 +401,7 @@ class _Event:
 
     def _fit(self) -> None:
         limits = self._limits
-        level = water_level(
-            [min(len(text), limits.max_text) for text in self._texts.values()], limits.max_total_text
-        )
+        level = water_level([min(len(text), limits.max_text) for text in self._texts.values()], limits.max_total_text)
         limit = min(limits.max_text, level)
         unchanged: list[str] = []
         for raw, text in self._texts.items():
@@ -422,7 +410,7 @@ class _Event:
                 unchanged.append(raw)
             self._texts[raw] = safe
         for text in unchanged:
-            self._redactor._remember_clean(text)
+            self._redactor.remember_clean(text)
 
     def _named(self, tree: dict[str, object]) -> Iterable[tuple[str, object]]:
         """Give the members of a dict their final names; two that fall together are numbered."""

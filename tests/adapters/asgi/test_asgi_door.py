@@ -23,7 +23,6 @@ from seclog.adapters.asgi import door as doors
 from seclog.adapters.asgi.request import RequestScope
 from seclog.errors import ConfigurationError, MissingExtraError
 
-
 KNOWS_LIMIT = "max_body_size" in inspect.signature(Starlette.__init__).parameters
 
 

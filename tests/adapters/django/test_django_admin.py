@@ -87,7 +87,7 @@ def test_changed_object_whole_entry(browser, root, orders, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Admin",
+        "message": "Administrative action",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(root.pk),

@@ -140,9 +140,7 @@ def test_numbers_are_unique():
 
 def test_a_wrong_setting_does_not_stop_the_app(tmp_path):
     """A project with a wrong setting starts, says that seclog is off, and `check` fails with the number."""
-    (tmp_path / "wrong_settings.py").write_text(
-        'from djangoapp.settings import *\nSECLOG = {"watch": "soon"}\n'
-    )
+    (tmp_path / "wrong_settings.py").write_text('from djangoapp.settings import *\nSECLOG = {"watch": "soon"}\n')
     environ = {
         "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}",
         "DJANGO_SETTINGS_MODULE": "wrong_settings",
@@ -169,9 +167,7 @@ def test_manage_py_seclog_hands_on_options_and_exit_code(tmp_path):
     command = [sys.executable, "-m", "django", "seclog", "verify", str(tmp_path / "nothing")]
     verify = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert verify.returncode == 2, verify.stderr
-    help_text = subprocess.run(
-        [*command[:4], "--help"], env=environ, capture_output=True, text=True, check=False
-    )
+    help_text = subprocess.run([*command[:4], "--help"], env=environ, capture_output=True, text=True, check=False)
     assert help_text.returncode == 0 and "verify" in help_text.stdout
 
 

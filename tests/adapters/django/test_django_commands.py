@@ -88,7 +88,7 @@ def test_command_that_changes_a_user(alice, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Admin command run",
+        "message": "Administrative command run",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": "command:retire",
@@ -112,9 +112,7 @@ def test_createsuperuser_and_changepassword(entries, monkeypatch):
     """Django's own commands for users tell; the password is nowhere."""
     secret = token_urlsafe(20)
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", secret)
-    call_command(
-        "createsuperuser", interactive=False, username="root", email="r@example.org", stdout=io.StringIO()
-    )
+    call_command("createsuperuser", interactive=False, username="root", email="r@example.org", stdout=io.StringIO())
     assert [e["seclog.command"] for e in runs(entries)] == ["createsuperuser"]
     [created] = [e for e in entries if e["event.name"] == "user_created"]
     assert (created["seclog.target.name"], created["user.id"]) == ("root", "command:createsuperuser")

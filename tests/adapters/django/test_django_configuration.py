@@ -32,9 +32,7 @@ def store():
 
 def changes(entries):
     """Return name, old and new of each change."""
-    return [
-        (e["seclog.target.name"], e.get("seclog.change.old"), e.get("seclog.change.new")) for e in entries
-    ]
+    return [(e["seclog.target.name"], e.get("seclog.change.old"), e.get("seclog.change.new")) for e in entries]
 
 
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -53,7 +51,7 @@ def test_changed_field_whole_entry(store, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Config changed",
+        "message": "Configuration changed",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "seclog.action": "change",
@@ -127,9 +125,7 @@ def test_rolled_back_configuration_leaves_nothing(store, entries):
 
 
 def installation_watching(**models):
-    return Settings(
-        directory=None, watch_models={label.replace("__", "."): names for label, names in models.items()}
-    )
+    return Settings(directory=None, watch_models={label.replace("__", "."): names for label, names in models.items()})
 
 
 @db
@@ -244,7 +240,7 @@ def test_changed_setting_is_told_by_name(start, settings, state):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Config changed",
+        "message": "Configuration changed",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "seclog.target.name": "django.settings",
@@ -344,9 +340,7 @@ def test_a_lost_key_is_not_a_change_of_every_setting(start, state, settings):
     """Digests under another key say nothing; what is kept in clear is still compared."""
     start()
     kept = json.loads(state.read_text())
-    state.write_text(
-        json.dumps({**kept, "key": "another", "digests": {}, "clear": {**kept["clear"], "DEBUG": True}})
-    )
+    state.write_text(json.dumps({**kept, "key": "another", "digests": {}, "clear": {**kept["clear"], "DEBUG": True}}))
     [entry] = start()
     assert (entry["seclog.change.field"], entry["severity"]) == (["DEBUG"], "medium")
 
@@ -354,9 +348,7 @@ def test_a_lost_key_is_not_a_change_of_every_setting(start, state, settings):
 def test_without_a_directory_nothing_is_compared(tmp_path, entries, monkeypatch):
     """Where nothing may be written there is no last start."""
     monkeypatch.chdir(tmp_path)
-    configuration.compare_settings(
-        Installation(Settings(directory=None), pseudonym_key="a key for tests only")
-    )
+    configuration.compare_settings(Installation(Settings(directory=None), pseudonym_key="a key for tests only"))
     configuration.compare_settings(None)
     assert entries == [] and list(tmp_path.iterdir()) == []
 
@@ -389,8 +381,7 @@ def test_four_workers_starting_together_tell_it_once(tmp_path):
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     for debug in ("off", "on"):
         workers = [
-            subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), debug], env=environment)
-            for _ in range(4)
+            subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), debug], env=environment) for _ in range(4)
         ]
         assert [worker.wait(30) for worker in workers] == [0] * 4
     lines = [json.loads(line) for file in tmp_path.rglob("*.jsonl") for line in file.read_text().splitlines()]

@@ -128,7 +128,7 @@ def test_permission_denied_in_a_view(as_bob, bob, entries):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Fail",
+        "message": "Access denied",
         "reason": "permission_denied",
         "service.name": "shop",
         "deployment.environment.name": "test",
@@ -147,9 +147,7 @@ def test_permission_denied_in_a_view(as_bob, bob, entries):
     }
 
 
-@pytest.mark.parametrize(
-    ("url", "reason", "status"), [("/plain/", "forbidden", 403), ("/basic/", "unauthorized", 401)]
-)
+@pytest.mark.parametrize(("url", "reason", "status"), [("/plain/", "forbidden", 403), ("/basic/", "unauthorized", 401)])
 def test_a_plain_status_is_a_denial(as_bob, entries, url, reason, status):
     """A view that answers 403 or 401 raises nothing and is recorded all the same."""
     as_bob.get(url)

@@ -66,6 +66,11 @@ async def apatient(request, pk):
     return HttpResponse("p")
 
 
+@seclog.sensitive("patients", action="delete", id_kwarg="pk")
+def erase(request, pk):
+    return HttpResponse("gone")
+
+
 @seclog.export("orders", rows=lambda response: 3, format="csv")
 def export(request):
     return HttpResponse("1\n2\n3\n", headers=ATTACHED)
@@ -132,6 +137,7 @@ urlpatterns = [
     path("events/", lambda request: StreamingHttpResponse(chunks(), content_type="text/event-stream")),
     path("accel/", lambda request: HttpResponse(headers={"X-Accel-Redirect": "/protected/a%20b.pdf"})),
     path("sendfile/", lambda request: HttpResponse(headers={"X-Sendfile": "/srv/files/c.pdf"})),
+    path("records/<int:pk>/erase/", erase),
     path("ranged/", ranged),
     path("unchanged/", lambda request: HttpResponseNotModified(headers=ATTACHED)),
     path("static/app.js", lambda request: FileResponse(io.BytesIO(b"x"))),
@@ -181,7 +187,7 @@ def test_an_attachment_is_a_download(client, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Data download",
+        "message": "File downloaded",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(bob.pk),
@@ -203,9 +209,7 @@ def test_an_attachment_is_a_download(client, entries):
 
 def test_a_file_response_keeps_its_file(entries):
     """A FileResponse is measured by its length: its stream is not touched, so the server can still use sendfile."""
-    environ = RequestFactory()._base_environ(
-        PATH_INFO="/file/", **{"wsgi.file_wrapper": lambda file, size: file}
-    )
+    environ = RequestFactory()._base_environ(PATH_INFO="/file/", **{"wsgi.file_wrapper": lambda file, size: file})
     sent = WSGIHandler()(environ, lambda status, headers: None)
     assert isinstance(sent, io.BytesIO)
     assert len(sent.read()) == 5000
@@ -235,9 +239,7 @@ def test_a_stream_is_told_when_it_ends(client, entries):
 
 def test_a_client_that_goes_away_is_told(entries):
     """Under WSGI the server closes what the client did not take: a failure with the bytes so far."""
-    response = WSGIHandler()(
-        RequestFactory()._base_environ(PATH_INFO="/stream/"), lambda status, headers: None
-    )
+    response = WSGIHandler()(RequestFactory()._base_environ(PATH_INFO="/stream/"), lambda status, headers: None)
     taken = iter(response)
     next(taken), next(taken)
     response.close()
@@ -381,6 +383,7 @@ def test_a_decorator_below_a_sensitive_path_tells_once(client, entries):
         ("/asalaries/", "sensitive_read", "salaries"),
         ("/orders/", "sensitive_read", "orders"),
         ("/report/", "sensitive_read", "reports"),
+        ("/records/7/erase/", "sensitive_delete", "patients"),
         ("/aexport/", "data_export", "orders"),
         ("/api/salaries/", "sensitive_read", "api-salaries"),
         ("/api/orders/", "data_export", "orders"),

@@ -162,7 +162,7 @@ def test_the_permission_class_and_the_permission_are_named(as_bob, bob, entries)
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Fail",
+        "message": "Access denied",
         "reason": "permission_denied",
         "service.name": "shop",
         "deployment.environment.name": "test",
@@ -276,7 +276,7 @@ def test_refused_input_names_fields_and_codes(client, entries):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Input validation fail",
+        "message": "Input refused",
         "reason": "required",
         "service.name": "shop",
         "deployment.environment.name": "test",
@@ -320,9 +320,7 @@ def test_a_value_outside_its_choices(client, entries):
 
 def test_nested_errors_name_their_place(client, entries):
     """Errors in lists of objects say in which; many of them leave a bounded entry."""
-    client.post(
-        "/open/", {"number": "1", "items": [{"price": 1}, {"price": -1}, {}]}, content_type="application/json"
-    )
+    client.post("/open/", {"number": "1", "items": [{"price": 1}, {"price": -1}, {}]}, content_type="application/json")
     entry = only(entries)
     assert entry["seclog.fields"] == ["items.1.price", "items.2.price"]
     assert entry["seclog.codes"] == ["min_value", "required"]
@@ -378,9 +376,7 @@ def test_an_upload_in_a_drf_view(entries):
         b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nsecret\r\n--x--\r\n',
         content_type="multipart/form-data; boundary=x",
     )
-    assert only(entries)["seclog.params_censored"] == {
-        "files": [{"name": "a.txt", "size": 6, "type": "text/plain"}]
-    }
+    assert only(entries)["seclog.params_censored"] == {"files": [{"name": "a.txt", "size": 6, "type": "text/plain"}]}
 
 
 @pytest.mark.django_db(transaction=True)

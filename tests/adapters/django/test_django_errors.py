@@ -121,7 +121,7 @@ def test_an_unhandled_exception(browser, entries):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "high",
-        "message": "App unhandled exception",
+        "message": "Unhandled exception",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "client.address": "127.0.0.1",
@@ -186,16 +186,12 @@ def test_an_exception_that_leaves_django(settings, entries, url, asgi):
     assert (entry["event.name"], entry["http.response.status_code"]) == ("app_unhandled_exception", 500)
 
 
-@pytest.mark.parametrize(
-    ("status", "name"), [(500, "api_server_error"), (409, "api_client_error"), (200, None)]
-)
+@pytest.mark.parametrize(("status", "name"), [(500, "api_server_error"), (409, "api_client_error"), (200, None)])
 def test_an_exception_that_a_middleware_answers(settings, browser, entries, status, name):
     """An exception with an answer of the app's own is handled: the status decides, and the class is named."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.SorryMiddleware"]
     browser.get(f"/boom/?as={status}")
-    assert [(e["event.name"], e["error.type"]) for e in told(entries)] == (
-        [(name, "ValueError")] if name else []
-    )
+    assert [(e["event.name"], e["error.type"]) for e in told(entries)] == ([(name, "ValueError")] if name else [])
 
 
 # ── statuses ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,7 +232,7 @@ def test_a_client_error_as_a_whole(client, entries):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "low",
-        "message": "Api client error",
+        "message": "Request failed",
         "reason": "not_found",
         "service.name": "shop",
         "deployment.environment.name": "test",
@@ -357,9 +353,7 @@ def test_a_broken_multipart_body(browser, entries):
     """A form whose parts cannot be found is one entry."""
     browser.generic("POST", "/form/", b"nothing", content_type="multipart/form-data; boundary=x")
     browser.generic("POST", "/form/", b"nothing", content_type="multipart/form-data")
-    assert [(e["event.name"], e["http.response.status_code"]) for e in told(entries)] == [
-        ("api_client_error", 400)
-    ] * 2
+    assert [(e["event.name"], e["http.response.status_code"]) for e in told(entries)] == [("api_client_error", 400)] * 2
 
 
 def test_many_and_long_parameters_are_bounded(client, entries):
@@ -368,9 +362,7 @@ def test_many_and_long_parameters_are_bounded(client, entries):
     form_shown = params(entries)["form"]
     assert len(form_shown) == 51 and form_shown["…"] == "850 more"
     entries.clear()
-    client.post(
-        "/form/", f"long={'x' * 100_000}&{'n' * 1000}=v", content_type="application/x-www-form-urlencoded"
-    )
+    client.post("/form/", f"long={'x' * 100_000}&{'n' * 1000}=v", content_type="application/x-www-form-urlencoded")
     long, name = params(entries)["form"].items()
     assert long == ("long", "[100000 characters]")
     assert name[0].startswith("n" * 128) and len(name[0]) < 200

@@ -65,7 +65,7 @@ def test_added_member_whole_entry(alice, staff, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Group member added",
+        "message": "Added to a group",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": "cron:sync",
@@ -90,7 +90,7 @@ def test_removed_member_whole_entry(alice, staff, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Group member removed",
+        "message": "Removed from a group",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "seclog.target.id": str(alice.pk),
@@ -186,7 +186,7 @@ def test_user_permission_whole_entry(alice, add_order, refund, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Change",
+        "message": "Privileges changed",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "seclog.target.id": str(alice.pk),
@@ -205,9 +205,7 @@ def test_user_permissions_taken(alice, add_order, refund, entries):
     entries.clear()
     alice.user_permissions.remove(refund)
     alice.user_permissions.clear()
-    assert [
-        (e["seclog.change.direction"], e["seclog.change.removed"], e["seclog.change.new"]) for e in entries
-    ] == [
+    assert [(e["seclog.change.direction"], e["seclog.change.removed"], e["seclog.change.new"]) for e in entries] == [
         ("revoke", ["djangoapp.refund_order"], ["djangoapp.add_order"]),
         ("revoke", ["djangoapp.add_order"], []),
     ]
@@ -217,9 +215,7 @@ def test_user_permissions_from_the_permission(alice, bob, refund, entries):
     """permission.user_set tells one entry a user."""
     refund.user_set.add(alice, bob)
     refund.user_set.clear()
-    assert [
-        (e["seclog.target.name"], e["seclog.change.direction"], e["seclog.change.old"]) for e in entries
-    ] == [
+    assert [(e["seclog.target.name"], e["seclog.change.direction"], e["seclog.change.old"]) for e in entries] == [
         ("alice", "grant", []),
         ("bob", "grant", []),
         ("alice", "revoke", ["djangoapp.refund_order"]),
@@ -241,7 +237,7 @@ def test_group_permissions_whole_entry(staff, add_order, refund, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Group permissions changed",
+        "message": "Permissions of a group changed",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "seclog.group.id": str(staff.pk),

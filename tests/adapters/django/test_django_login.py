@@ -120,7 +120,7 @@ def test_login_success_names_the_user(client, alice, password, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "informational",
-        "message": "Login success",
+        "message": "Login succeeded",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(alice.pk),
@@ -140,9 +140,7 @@ def test_login_success_names_the_user(client, alice, password, entries):
 
 def test_a_login_is_recorded_with_the_raw_material_for_device_recognition(client, alice, password, entries):
     """The watch needs the accepted languages beside user agent and address."""
-    client.post(
-        "/login/", {"username": "alice", "password": password}, headers={"Accept-Language": "de-DE,de;q=0.9"}
-    )
+    client.post("/login/", {"username": "alice", "password": password}, headers={"Accept-Language": "de-DE,de;q=0.9"})
     [entry] = of_login(entries)
     assert entry["seclog.device.accept_language"] == "de-DE,de;q=0.9"
 
@@ -208,7 +206,7 @@ def test_logout_names_user_and_session(client, alice, password, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "informational",
-        "message": "Session logout",
+        "message": "Logged out",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(alice.pk),
@@ -243,9 +241,7 @@ def test_a_logout_of_nobody_is_silent(client, entries):
 # ── failure ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_wrong_password_is_told_from_unknown_user_without_a_query(
-    client, alice, entries, django_assert_num_queries
-):
+def test_wrong_password_is_told_from_unknown_user_without_a_query(client, alice, entries, django_assert_num_queries):
     """A failed login knows whether the user exists, from the query that the login itself makes."""
     with django_assert_num_queries(1):
         client.post("/login/", {"username": "alice", "password": token_urlsafe()})
@@ -273,7 +269,7 @@ def test_a_failure_is_recorded_whole(client, alice, entries):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Login fail",
+        "message": "Login failed",
         "reason": "invalid_credentials",
         "service.name": "shop",
         "deployment.environment.name": "test",
@@ -356,9 +352,7 @@ def test_a_backend_with_its_own_look_up_leaves_the_name_unknown(client, alice, e
 
 def test_credentials_may_have_enum_keys(alice, entries):
     """Allauth's failures carry members of an enum as keys."""
-    user_login_failed.send(
-        sender="allauth", credentials={LoginMethod.EMAIL: "alice@example.org"}, request=None
-    )
+    user_login_failed.send(sender="allauth", credentials={LoginMethod.EMAIL: "alice@example.org"}, request=None)
     [entry] = entries
     assert (entry["event.name"], entry["reason"]) == ("authn_login_fail", "invalid_credentials")
     assert entry["user.name"] == api.installed().unknown_name("alice@example.org")
@@ -404,9 +398,7 @@ def test_a_failure_is_not_told_as_one_of_who_is_logged_in(client, alice, entries
 
 def test_a_look_up_of_another_login_in_the_same_thread_is_not_used(alice, password, entries, settings):
     """A worker thread serves one request after the other: what an earlier login found says nothing about this one."""
-    assert (
-        authenticate(username="alice", password=password) == alice
-    )  # succeeded, so no signal took the look-up
+    assert authenticate(username="alice", password=password) == alice  # succeeded, so no signal took the look-up
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.ByEmailBackend"]
     authenticate(username="alice", password=token_urlsafe())
     [entry] = entries

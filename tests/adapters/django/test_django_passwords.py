@@ -70,9 +70,7 @@ urlpatterns = [
     ),
     path(
         "entering-reset/<uidb64>/<token>/",
-        views.PasswordResetConfirmView.as_view(
-            template_name="form.html", success_url="/", post_reset_login=True
-        ),
+        views.PasswordResetConfirmView.as_view(template_name="form.html", success_url="/", post_reset_login=True),
     ),
     path("change/", views.PasswordChangeView.as_view(template_name="form.html", success_url="/")),
     path("set/", set_by_code),
@@ -129,7 +127,7 @@ def test_a_reset_request_for_a_known_address_names_its_user(client, alice, entri
         "event.id": "<id>",
         "event.outcome": "unknown",
         "severity": "low",
-        "message": "Password reset request",
+        "message": "Password reset requested",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.name": "alice",
@@ -222,7 +220,7 @@ def test_a_completed_reset_is_one_entry(client, alice, link, entries):
         "event.name": "authn_password_reset_complete",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Password reset complete",
+        "message": "Password reset completed",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(alice.pk),
@@ -278,9 +276,7 @@ def test_a_used_link_is_a_failure(client, link, entries):
     new_password(client, link, token_urlsafe())
     entries.clear()
     client.get(link)
-    assert [(e["event.name"], e["reason"]) for e in entries] == [
-        ("authn_password_reset_fail", "invalid_link")
-    ]
+    assert [(e["event.name"], e["reason"]) for e in entries] == [("authn_password_reset_fail", "invalid_link")]
 
 
 def test_an_expired_link_is_a_failure(client, alice, entries, monkeypatch):
@@ -292,9 +288,7 @@ def test_an_expired_link_is_a_failure(client, alice, entries, monkeypatch):
     from django.utils.http import urlsafe_base64_encode
 
     client.get(f"/reset/{urlsafe_base64_encode(str(alice.pk).encode())}/{token}/")
-    assert [(e["event.name"], e["reason"]) for e in entries] == [
-        ("authn_password_reset_fail", "expired_link")
-    ]
+    assert [(e["event.name"], e["reason"]) for e in entries] == [("authn_password_reset_fail", "expired_link")]
 
 
 def test_a_link_for_nobody_is_a_failure(client, entries):
@@ -313,9 +307,7 @@ def test_a_link_for_nobody_is_a_failure(client, entries):
         ("", "", "incomplete", "required"),
     ],
 )
-def test_a_refused_new_password_is_a_failed_reset(
-    client, alice, link, entries, settings, first, second, reason, code
-):
+def test_a_refused_new_password_is_a_failed_reset(client, alice, link, entries, settings, first, second, reason, code):
     """The link is good, the password is not: which rule refused it is told, never the password."""
     settings.AUTH_PASSWORD_VALIDATORS = [
         {
@@ -344,7 +336,7 @@ def test_a_change_by_oneself(client, alice, password, entries):
         "event.name": "authn_password_change",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Password change",
+        "message": "Password changed",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(alice.pk),
@@ -378,14 +370,10 @@ def test_a_wrong_old_password_is_a_failed_change(client, alice, entries):
 
 def test_a_weak_new_password_is_a_failed_change(client, alice, password, entries, settings):
     """The old password was right, the new one is refused."""
-    settings.AUTH_PASSWORD_VALIDATORS = [
-        {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"}
-    ]
+    settings.AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"}]
     client.force_login(alice)
     entries.clear()
-    client.post(
-        "/change/", {"old_password": password, "new_password1": "8462957", "new_password2": "8462957"}
-    )
+    client.post("/change/", {"old_password": password, "new_password1": "8462957", "new_password2": "8462957"})
     [entry] = entries
     assert (entry["event.name"], entry["reason"]) == ("authn_password_change_fail", "weak_password")
     assert entry["seclog.validation.codes"] == ["password_entirely_numeric"]

@@ -239,9 +239,7 @@ def test_a_revocation_names_who_did_it(client, token, password, entries):
 def test_a_token_goes_with_its_user(alice, token, entries):
     """The reason tells it from a token that somebody deleted."""
     alice.delete()
-    assert [(e["event.name"], e["reason"]) for e in of_tokens(entries)] == [
-        ("authn_token_revoked", "user_deleted")
-    ]
+    assert [(e["event.name"], e["reason"]) for e in of_tokens(entries)] == [("authn_token_revoked", "user_deleted")]
 
 
 def test_what_is_rolled_back_did_not_happen(alice, entries):
@@ -275,7 +273,7 @@ def test_an_unknown_token_is_recorded_without_a_query_of_ours(client, entries, d
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Token invalid",
+        "message": "Invalid token used",
         "reason": "unknown_token",
         "service.name": "shop",
         "deployment.environment.name": "test",

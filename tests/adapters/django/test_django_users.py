@@ -105,7 +105,7 @@ def test_grant_in_a_request_names_actor_and_target(client, alice, bob, entries):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Change",
+        "message": "Privileges changed",
         "service.name": "shop",
         "deployment.environment.name": "test",
         "user.id": str(alice.pk),

@@ -40,7 +40,7 @@ def test_a_command_that_creates_a_user(app, runner, told):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Admin command run",
+        "message": "Administrative command run",
         "user.id": "command:create-user",
         "seclog.actor": "command:create-user",
         "seclog.command": "create-user",

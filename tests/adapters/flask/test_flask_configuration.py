@@ -54,7 +54,7 @@ def test_a_changed_setting_as_a_whole(start):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "medium",
-        "message": "Config changed",
+        "message": "Configuration changed",
         "service.name": "shop",
         "seclog.target.name": "flask.config",
         "seclog.change.field": ["MAX_CONTENT_LENGTH", "SECRET_KEY", "SESSION_COOKIE_NAME"],

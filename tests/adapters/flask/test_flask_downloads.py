@@ -45,7 +45,7 @@ def test_a_sent_file_as_a_whole(app, client, told, file):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "low",
-        "message": "Data download",
+        "message": "File downloaded",
         "client.address": "127.0.0.1",
         "user_agent.original": "Firefox",
         "http.request.method": "GET",

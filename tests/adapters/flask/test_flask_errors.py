@@ -29,7 +29,7 @@ def test_a_refusal_as_a_whole(app, client, told):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Fail",
+        "message": "Access denied",
         "reason": "permission_denied",
         "client.address": "127.0.0.1",
         "user_agent.original": "Firefox",

@@ -143,7 +143,7 @@ def test_the_start_as_a_whole(make_app, entries, monkeypatch):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "informational",
-        "message": "Startup",
+        "message": "Application started",
         "seclog.framework": "flask",
     }
 

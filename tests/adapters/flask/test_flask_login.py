@@ -51,7 +51,7 @@ def test_a_login_as_a_whole(app, client, told):
     }
     assert whole(login) == context | {
         "event.name": "authn_login_success",
-        "message": "Login success",
+        "message": "Login succeeded",
         "seclog.auth.method": "password",
         "seclog.device.accept_language": "de",
     }
@@ -73,7 +73,7 @@ def test_a_failed_login_as_a_whole(app, client, told):
         "event.id": "<id>",
         "event.outcome": "failure",
         "severity": "medium",
-        "message": "Login fail",
+        "message": "Login failed",
         "reason": "invalid_credentials",
         "client.address": "127.0.0.1",
         "user_agent.original": "Firefox",

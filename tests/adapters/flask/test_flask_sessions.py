@@ -57,7 +57,7 @@ def test_logout_as_a_whole(doors, client, told):
         "event.id": "<id>",
         "event.outcome": "success",
         "severity": "informational",
-        "message": "Session logout",
+        "message": "Logged out",
         "user.id": "7",
         "client.address": "127.0.0.1",
         "user_agent.original": "Firefox",

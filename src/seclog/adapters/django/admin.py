@@ -54,9 +54,7 @@ def _log_actions(original: Callable[..., Any], manager: Any, *args: Any, **kwarg
     finally:
         _in_log.reset(token)
     with contained("the admin's log"):
-        entries = (
-            list(written) if isinstance(written, list | tuple) else [written] if written is not None else []
-        )
+        entries = list(written) if isinstance(written, list | tuple) else [written] if written is not None else []
         if entries:
             inside = _logged.get()
             if inside is not None:

@@ -43,9 +43,7 @@ def _execute(original: Callable[..., Any], command: Any, *args: Any, **options: 
             if name not in _SILENT:
                 # What the command did may wait for the commit of a transaction around it; then so does this.
                 alias = options.get("database") or DEFAULT_DB_ALIAS
-                after_commit(
-                    alias, lambda: tell_command(scope, name, lambda: _given(command, name, options), error)
-                )
+                after_commit(alias, lambda: tell_command(scope, name, lambda: _given(command, name, options), error))
         leave(token)
 
 
@@ -53,7 +51,5 @@ def _given(command: Any, name: str, options: dict[str, Any]) -> list[str]:
     """Return the names of the options that differ from their defaults."""
     parser = command.create_parser("manage.py", name)
     return sorted(
-        option
-        for option, value in options.items()
-        if option not in _PLUMBING and value != parser.get_default(option)
+        option for option, value in options.items() if option not in _PLUMBING and value != parser.get_default(option)
     )

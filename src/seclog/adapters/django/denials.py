@@ -99,9 +99,7 @@ def _led_to_login(original: Any, *args: Any, **kwargs: Any) -> Any:
     return response
 
 
-def _csrf_rejected(
-    original: Any, middleware: Any, request: Any, reason: Any, *args: Any, **kwargs: Any
-) -> Any:
+def _csrf_rejected(original: Any, middleware: Any, request: Any, reason: Any, *args: Any, **kwargs: Any) -> Any:
     with contained("a CSRF refusal"):
         scope = scopes.of(request)
         if scope is not None:
@@ -141,9 +139,7 @@ def denial(scope: RequestScope, request: HttpRequest, response: HttpResponseBase
 def denied(scope: RequestScope, request: HttpRequest, reason: str, **more: object) -> Event:
     """Return the event for somebody who may not do this; the missing permission is named if known."""
     fields = {"seclog.view": view_name(request), "seclog.permission": scope.denied_permission, **more}
-    return Event(
-        type=EventType.AUTHZ_FAIL, reason=reason, fields={k: v for k, v in fields.items() if v is not None}
-    )
+    return Event(type=EventType.AUTHZ_FAIL, reason=reason, fields={k: v for k, v in fields.items() if v is not None})
 
 
 def unauthenticated(request: HttpRequest, reason: str, **more: object) -> Event:

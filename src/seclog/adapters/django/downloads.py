@@ -51,19 +51,13 @@ def is_download(response: HttpResponseBase) -> bool:
     """Tell whether a response hands out a file. All but `inline` counts as attachment (RFC 6266 §4.2)."""
     if isinstance(response, FileResponse):
         return True
-    names = getattr(
-        response.headers, "_store", None
-    )  # `in headers` raises and catches for every name that is absent
+    names = getattr(response.headers, "_store", None)  # `in headers` raises and catches for every name that is absent
     if names is None:
         names = {name.lower() for name in response.headers}
     if _TELLING.isdisjoint(names):
         return False
     disposition = response.headers.get("Content-Disposition")
-    return (
-        disposition is None
-        or not disposition.lstrip().lower().startswith("inline")
-        or _is_handed_over(response)
-    )
+    return disposition is None or not disposition.lstrip().lower().startswith("inline") or _is_handed_over(response)
 
 
 def _is_handed_over(response: HttpResponseBase) -> bool:

@@ -32,6 +32,7 @@ ANSWERED: Final = "the exception was answered"
 PARSED: Final = "parsed body"
 """The note under which a framework on top of Django leaves the body that it parsed."""
 
+
 def connect() -> None:
     """Wrap the two places through which every exception of a request passes."""
     wrap_method(handlers, "response_for_exception", _response_for_exception, library=_LIBRARY)
@@ -56,9 +57,7 @@ def _response_for_exception(original: Any, request: Any, exc: Any, *args: Any, *
     return original(request, exc, *args, **kwargs)
 
 
-def _process_exception(
-    original: Any, handler: Any, exception: Any, request: Any, *args: Any, **kwargs: Any
-) -> Any:
+def _process_exception(original: Any, handler: Any, exception: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
     if isinstance(exception, NotRecordedError):
         return refused()
     response = original(handler, exception, request, *args, **kwargs)

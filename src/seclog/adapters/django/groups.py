@@ -79,16 +79,12 @@ class _Relation:
         limit = limit or MAX_LINKS
         held = [f"{self.held}__{name}" for name in self.held_names]
         rows = self.through._base_manager.using(using).filter(**conditions).order_by(self.holder, self.held)
-        read = rows.values_list(self.holder, f"{self.holder}__{self.holder_name}", self.held, *held)[
-            : limit + 1
-        ]
+        read = rows.values_list(self.holder, f"{self.holder}__{self.holder_name}", self.held, *held)[: limit + 1]
         links = [Link(row[0], str(row[1]), row[2], ".".join(map(str, row[3:]))) for row in read]
         more = rows.count() - limit if len(links) > limit else 0
         return links[:limit], more
 
-    def events(
-        self, links: list[Link], more: int, using: str, *, added: bool, reason: str | None
-    ) -> Iterable[Event]:
+    def events(self, links: list[Link], more: int, using: str, *, added: bool, reason: str | None) -> Iterable[Event]:
         """Make events of links that were added, or are about to be removed."""
         raise NotImplementedError
 
@@ -230,9 +226,7 @@ def _links_created(through: Any, created: list[Any], using: str, unsure: str | N
     if made == _signalled.get():
         return
     holders, held = (list({pair[end] for pair in made})[:MAX_LINKS] for end in (0, 1))
-    links, _ = relation.links(
-        using, MAX_HELD, **{f"{relation.holder}__in": holders, f"{relation.held}__in": held}
-    )
+    links, _ = relation.links(using, MAX_HELD, **{f"{relation.holder}__in": holders, f"{relation.held}__in": held})
     links = [link for link in links if (link.holder, link.held) in made][:MAX_LINKS]
     events = relation.events(links, len(made) - len(links), using, added=True, reason=None)
     tell_after_commit(using, (doubtful(event, unsure) for event in events))

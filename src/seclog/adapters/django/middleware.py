@@ -44,9 +44,7 @@ class SecurityEventMiddleware:
         try:
             with contained("starting"):
                 _tell_startup()
-        except (
-            NotRecordedError
-        ) as failure:  # `block` refuses requests, it does not keep the app from starting
+        except NotRecordedError as failure:  # `block` refuses requests, it does not keep the app from starting
             complain("starting", failure)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
@@ -94,9 +92,7 @@ def _observed(scope: RequestScope, request: HttpRequest, response: HttpResponseB
     if not scope.is_refused:
         return response
     refusal = refused()
-    refusal._resource_closers.extend(
-        response._resource_closers
-    )  # what the app's answer holds open ends with ours
+    refusal._resource_closers.extend(response._resource_closers)  # what the app's answer holds open ends with ours
     return refusal
 
 
@@ -125,6 +121,4 @@ def _tell_startup() -> None:
         compare_settings(installation)
         if not apps.is_installed(checks.APP):
             checks.register_all()
-            internal_log.warning(
-                'seclog: its hooks are not connected: add "%s" to INSTALLED_APPS', checks.APP
-            )
+            internal_log.warning('seclog: its hooks are not connected: add "%s" to INSTALLED_APPS', checks.APP)

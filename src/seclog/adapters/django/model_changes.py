@@ -141,9 +141,7 @@ def tell_after_commit(using: str, events: Iterable[Event]) -> None:
 
 
 @safely
-def _before_save(
-    sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
-) -> None:
+def _before_save(sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any) -> None:
     instance._state.seclog_before = None
     if raw or _is_new(instance):
         return
@@ -275,9 +273,7 @@ def _for_write(queryset: Any) -> Any:
     return rows.using(rows.db)
 
 
-def _difference(
-    model: type[Model], key: object, old: Mapping[str, object], new: Mapping[str, object]
-) -> list[Event]:
+def _difference(model: type[Model], key: object, old: Mapping[str, object], new: Mapping[str, object]) -> list[Event]:
     row = Row(key, {**old, **new})
     events: list[Event] = []
     for observer in _observers[model].values():

@@ -44,9 +44,7 @@ from seclog.events import Event, EventType
 _LIBRARY: Final = f"Django {django.get_version()}"
 _LOGIN: Final = "sessions.login"
 _END: Final = "_seclog_end"
-_ENGINES: Final = tuple(
-    f"django.contrib.sessions.backends.{name}" for name in ("db", "cached_db", "cache", "file")
-)
+_ENGINES: Final = tuple(f"django.contrib.sessions.backends.{name}" for name in ("db", "cached_db", "cache", "file"))
 _GET_USER: Final = frozenset({"get_user", "aget_user"})
 _MAX_ROWS: Final = 1000
 _MAX_TARGETS: Final = 50
@@ -341,9 +339,7 @@ def _revoked(live: Any) -> list[Event]:
             keys[str(user_id)] = row.session_key
     if len(users) > _MAX_TARGETS:
         return [_revocation(None, users.total())]
-    return [
-        _revocation(user_id, count, keys[user_id] if count == 1 else None) for user_id, count in users.items()
-    ]
+    return [_revocation(user_id, count, keys[user_id] if count == 1 else None) for user_id, count in users.items()]
 
 
 def _revocation(user_id: str | None, count: int, key: str | None = None) -> Event:

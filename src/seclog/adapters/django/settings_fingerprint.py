@@ -42,9 +42,7 @@ CONFIGURATION: Final = Configuration(
     clear=re.compile(
         r"DEBUG|APPEND_SLASH|USE_X_FORWARDED_\w+|(SECURE|CSRF|SESSION|LANGUAGE_COOKIE|PASSWORD_RESET)_\w+"
     ),
-    protective=re.compile(
-        r"SECURE_\w+|\w+_SECURE|\w+_HTTPONLY|MIDDLEWARE:.+|AUTH_PASSWORD_VALIDATORS:count"
-    ),
+    protective=re.compile(r"SECURE_\w+|\w+_SECURE|\w+_HTTPONLY|MIDDLEWARE:.+|AUTH_PASSWORD_VALIDATORS:count"),
     dangerous=frozenset({"DEBUG", "ALLOWED_HOSTS:*"}),
     facts={
         "DEBUG": lambda value: [("DEBUG", bool(value))],
