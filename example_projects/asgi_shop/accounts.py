@@ -4,7 +4,7 @@ Not said here, since the adapter sees it in the session: that somebody is logged
 """
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from secrets import token_urlsafe
 
 from example_projects.asgi_shop import data
@@ -13,12 +13,14 @@ from example_projects.asgi_shop.pages import Field, page, to
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 import seclog
 
 SHORTEST_PASSWORD = 10
+TOKEN = {"token_type": "bearer", "token_scope": "orders", "token_expires": "never"}
 PASSWORDS = [Field("new_password1", "password"), Field("new_password2", "password")]
 
 
@@ -32,12 +34,28 @@ def enter(session: MutableMapping, user: User, seconds: int | None = None) -> No
 
 def session_user(db: Session, session: MutableMapping) -> User | None:
     """Return the user who is logged in; a session whose time is over ends here."""
-    if session.get("until", time.time()) < time.time():
+    if "until" in session and session["until"] < time.time():
         seclog.emit("session_expired", reason="expired")
         session.clear()
         seclog.bind_user(None)  # from here on nobody acts
     user = db.get(User, session["user_id"]) if "user_id" in session else None
     return user if user is not None and user.is_active else None
+
+
+def visitor(request: Request, db: Session, needed: Iterable[str] = ()) -> User:
+    """Return the user who is logged in and has these permissions; "staff" is one.
+
+    Raises:
+        HTTPException: there is none: a redirect to the login; or they may not: 403.
+    """
+    user = session_user(db, request.session)
+    if user is None:
+        raise HTTPException(302, headers={"Location": f"/login/?next={request.url.path}"})
+    if "staff" in needed and not user.is_staff:
+        raise HTTPException(302, headers={"Location": f"/admin/login/?next={request.url.path}"})
+    if not all(user.may(permission) for permission in needed if permission != "staff"):
+        raise HTTPException(403)
+    return user
 
 
 def refused(user: User | None, password: str, staff: bool = False) -> str | None:
@@ -135,6 +153,26 @@ def reset(request: Request, db: Session, form: FormData | None) -> Response:
     who = {"user_id": user.id, "user_name": user.username, "target_id": user.id}
     seclog.emit("authn_password_reset_complete", **who)
     return to("/password/done/")
+
+
+def give_token(db: Session, name: str, password: str) -> str | None:
+    """Return a new API token for a name and a password; None if they are not right."""
+    user = data.find_user(db, name)
+    reason = refused(user, password)
+    if reason:
+        seclog.login_failed(name, reason, user_id=user and user.id, auth_method="password")
+        return None
+    token = data.new_token(db, user)
+    seclog.login_succeeded(user.id, user.username, token_type="bearer")
+    seclog.emit("authn_token_created", token_id_hash=data.token_hash(token), **TOKEN)
+    return token
+
+
+def take_token(db: Session, token: str) -> None:
+    """End an API token."""
+    db.delete(db.get(data.Token, data.digest(token)))
+    db.commit()
+    seclog.emit("authn_token_revoked", reason="returned", token_id_hash=data.token_hash(token), token_type="bearer")
 
 
 def said(request: Request, db: Session, form: FormData | None) -> Response:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import os
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from email.message import EmailMessage
@@ -23,6 +24,14 @@ SHOP = STATE / "shop"
 PUBLIC_COMPUTER_SECONDS = int(os.environ.get("DEMO_PUBLIC_COMPUTER_SECONDS", "900"))
 """How long a session lives if the customer ticks "this is a public computer"."""
 RESET_SECONDS = 3600
+
+SECLOG = {
+    "directory": STATE,
+    "service": "shop",
+    "environment": "demo",
+    "trusted_proxies": ["127.0.0.0/8"],  # the demo plays the proxy: it sends X-Forwarded-For
+    "watch": {"interval_seconds": 0.5},
+}
 
 SHOP.mkdir(mode=0o700, parents=True, exist_ok=True)
 engine = create_engine(f"sqlite:///{SHOP / 'db.sqlite3'}", connect_args={"timeout": 20})
@@ -92,7 +101,7 @@ class Customer(Base):
     name: Mapped[str]
     address: Mapped[str] = mapped_column(default="")
     birthday: Mapped[date | None]
-    orders: Mapped[list["Order"]] = relationship(back_populates="customer")
+    orders: Mapped[list["Order"]] = relationship(back_populates="customer", cascade="all, delete")
 
 
 class Order(Base):
@@ -136,6 +145,12 @@ class Token(Base):
     user: Mapped[User] = relationship()
 
 
+def session() -> Iterator[Session]:
+    """Lend a database session."""
+    with Session(engine) as db:
+        yield db
+
+
 def orders_csv(db: Session) -> tuple[str, int]:
     """Return all orders as CSV, and how many they are."""
     orders = db.scalars(select(Order).order_by(Order.id)).all()
@@ -146,6 +161,14 @@ def orders_csv(db: Session) -> tuple[str, int]:
 
 def own_orders(db: Session, user_id: int) -> list[Order]:
     return list(db.scalars(select(Order).join(Customer).where(Customer.user_id == user_id).order_by(Order.id)))
+
+
+def new_order(db: Session, user_id: int, item: str, quantity: int, price: Decimal | str) -> dict:
+    customer = db.scalar(select(Customer).where(Customer.user_id == user_id))
+    order = Order(customer=customer, item=item, quantity=quantity, price=Decimal(price))
+    db.add(order)
+    db.commit()
+    return order.facts
 
 
 # ── passwords, tokens, reset links ────────────────────────────────────────────────────────────────

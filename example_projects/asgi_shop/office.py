@@ -9,6 +9,7 @@ from example_projects.asgi_shop import data
 from example_projects.asgi_shop.data import Customer, Group, Order, StoreSettings, User
 from example_projects.asgi_shop.pages import Field, page, to
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -40,7 +41,10 @@ def _allowed(view: View) -> View:
             raise HTTPException(404)
         if not user.may(f"change_{kind}"):
             raise HTTPException(403)
-        return view(request, db, form)
+        try:
+            return view(request, db, form)
+        except (ValueError, ArithmeticError, IntegrityError):  # no number, or a name that is taken
+            raise HTTPException(400) from None
 
     return checked
 
@@ -93,6 +97,8 @@ def add(request: Request, db: Session, form: FormData | None) -> Response:
         passwords = [Field("password1", "password"), Field("password2", "password")]
         fields = [Field("username"), *passwords] if kind == "user" else [Field("name"), Field("address")]
         return page(request, f"Add {kind}", fields=fields)
+    if form.get("password1") != form.get("password2"):
+        raise HTTPException(400)
     if kind == "user":
         item: Any = User(username=str(form.get("username")), password=data.hashed(str(form.get("password1"))))
     else:

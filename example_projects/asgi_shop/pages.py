@@ -73,6 +73,7 @@ async def filled(request: Request) -> FormData | None:
     form = await request.form()
     token = request.session.get("csrf_token")
     if not token or not compare_digest(str(form.get("csrf_token")).encode(), token.encode()):
-        seclog.emit("malicious_csrf", reason="token_incorrect" if token else "no_session")
+        answer = {"http.response.status_code": 403}  # said before the answer leaves
+        seclog.emit("malicious_csrf", reason="token_incorrect" if token else "no_session", **answer)
         raise HTTPException(403, "This form is not ours.")
     return form

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gunicorn.config
-from example_projects.demo import dialects
+from example_projects.demo import asgi_dialects, dialects
 from example_projects.demo.dialects import Dialect
 
 PROJECTS = Path(__file__).resolve().parents[1]
@@ -36,11 +36,35 @@ def _gunicorn(target: str) -> Callable[[int], tuple[str, ...]]:
     return lambda fd: (sys.executable, "-m", "gunicorn", "--bind", f"fd://{fd}", *options, target)
 
 
+def _uvicorn(target: str) -> Callable[[int], tuple[str, ...]]:
+    options = ["--workers", "4", "--no-proxy-headers", "--no-access-log", "--log-level", "warning",
+               "--timeout-graceful-shutdown", "5"]  # fmt: skip
+    return lambda fd: (sys.executable, "-m", "uvicorn", "--fd", str(fd), *options, target)
+
+
 APPS = {
     "django": App(
         folder=PROJECTS / "django_project",
         seed=(sys.executable, "manage.py", "seed"),
         serve=_gunicorn("site_config.wsgi:application"),
         dialect=dialects.DJANGO,
+    ),
+    "flask": App(
+        folder=PROJECTS.parent,
+        seed=(sys.executable, "-m", "example_projects.asgi_shop.seed"),
+        serve=_gunicorn("example_projects.flask_app.app:app"),
+        dialect=dialects.FLASK,
+    ),
+    "fastapi": App(
+        folder=PROJECTS.parent,
+        seed=(sys.executable, "-m", "example_projects.asgi_shop.seed"),
+        serve=_uvicorn("example_projects.fastapi_app.app:app"),
+        dialect=asgi_dialects.FASTAPI,
+    ),
+    "starlette": App(
+        folder=PROJECTS.parent,
+        seed=(sys.executable, "-m", "example_projects.asgi_shop.seed"),
+        serve=_uvicorn("example_projects.starlette_app.app:app"),
+        dialect=asgi_dialects.STARLETTE,
     ),
 }

@@ -68,3 +68,15 @@ PLAIN = {
     "type_order": "Order",
 }
 """What the frameworks without a back office share: theirs is a few pages with one form each (`id="main"`)."""
+
+FLASK = Dialect(
+    words={
+        **PLAIN,
+        "route_pay": "/orders/<int:pk>/pay/",
+        "route_reset": "/password/reset/<uid>/<token>/",
+        "route_signup": "/signup/",
+        "route_api_orders": "/api/orders/",
+        "route_api_forecast": "/api/forecast/",
+        "view_order": "action:view_order",
+    },
+)

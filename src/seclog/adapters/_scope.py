@@ -70,9 +70,13 @@ class WebScope(Scope):
         self.is_refused = True
 
     def propose(self, event: Event) -> None:
-        """Offer a request-level event; that of the highest precedence is recorded when the request ends."""
-        ranks = (rank for rank, start in enumerate(PRECEDENCE) if event.type.startswith(start))
-        rank = next(ranks, len(PRECEDENCE))
+        """Offer a request-level event; that of the highest precedence is recorded when the request ends.
+
+        What the app's own code has told of this request stands: nothing of the same or a lesser rank is told after it.
+        """
+        rank = _rank(event.type)
+        if any(_rank(kind) <= rank < len(PRECEDENCE) for kind in self.recorded):
+            return
         if self.candidate is None or rank < self.candidate[0]:
             self.candidate = (rank, event)
 
@@ -85,6 +89,10 @@ class WebScope(Scope):
     def noted(self, name: str) -> Any:
         """Return a fact that another hook left, or None."""
         return None if self.told is None else self.told.get(name)
+
+
+def _rank(kind: str) -> int:
+    return next((rank for rank, start in enumerate(PRECEDENCE) if kind.startswith(start)), len(PRECEDENCE))
 
 
 def session_hash(key: str | None) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("flask_login")
 
 import flask_login
-from flask import Flask
+from flask import Flask, session
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user, logout_user
 
 from seclog import api
@@ -46,6 +46,11 @@ def app(entries):
     def me():
         api.emit("sensitive_read")
         return current_user.id
+
+    @app.get("/form")
+    def form():
+        session["csrf_token"] = "something"
+        return str(current_user.is_anonymous)
 
     SecLog(app)
     integration.connect(app)
@@ -114,6 +119,13 @@ def test_a_session_from_another_browser_is_suspected(client, entries):
     client.get("/me", headers={"User-Agent": "B"})
     assert entries[0]["event.name"] == "session_hijack_suspected"
     assert (entries[0]["user.id"], entries[0]["reason"]) == ("1", "session_protection")
+
+
+def test_the_session_of_nobody_is_not_suspected(client, entries):
+    """A session that holds a CSRF token only has no device that could differ, though the library says it does."""
+    client.get("/form")
+    client.get("/form")
+    assert names(entries) == []
 
 
 def test_security_identifiers_are_no_ids():

@@ -6,7 +6,11 @@ from typing import Any, Final
 
 from seclog.adapters._hooks import contained
 
-INTEGRATIONS: Final[dict[str, tuple[str, ...]]] = {"fastapi_users": ("fastapi_users",)}
+INTEGRATIONS: Final[dict[str, tuple[str, ...]]] = {
+    "authlib": ("authlib",),
+    "fastapi_users": ("fastapi_users",),
+    "sqladmin": ("sqladmin",),
+}
 """Third-party library -> our modules for it; used only where the app has loaded the library.
 
 `connect(app)` is called when seclog is installed, and again before the first request, for libraries that are loaded

@@ -43,6 +43,7 @@ class RequestScope(WebScope):
         # What the classes above do, without their calls: this stands in the way of every request. (A test compares.)
         self._context = None
         self.started_ns = started_ns
+        self.harmless = ""
         self.recorded = ()
         self.exception = None
         self.denied_permission = None

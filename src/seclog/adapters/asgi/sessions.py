@@ -24,6 +24,8 @@ from seclog.adapters.asgi.request import RequestScope
 from seclog.adapters.asgi.users import session_id, session_user
 from seclog.events import Event, EventType
 
+_ENDED: Final = frozenset({EventType.SESSION_LOGOUT, EventType.SESSION_EXPIRED, EventType.SESSION_REVOKED})
+"""What the app may have told of a session's end itself; the end is told once."""
 _MAX_TOLD: Final = 4096
 _MAX_COOKIE: Final = 8192
 _told: dict[str, None] = {}
@@ -61,7 +63,7 @@ def observe(scope: RequestScope, middleware: Any) -> None:
         return
     old, new = session_id(came), session_id(after_data)
     if after is None:
-        if before is not None and EventType.SESSION_LOGOUT not in scope.recorded:
+        if before is not None and _ENDED.isdisjoint(scope.recorded):
             tell(Event(type=EventType.SESSION_LOGOUT, fields=_about(before, old)))
         return
     scope.context.session = new

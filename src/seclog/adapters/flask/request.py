@@ -55,6 +55,7 @@ class RequestScope(WebScope):
         # All slots here, those of the bases too (a test sees to it): in every request, two calls are a percent.
         self._context = None
         self.started_ns = started_ns
+        self.harmless = ""
         self.recorded = ()
         self.exception = None
         self.denied_permission = None

@@ -30,6 +30,8 @@ _LOST: Final = {
     "expired": (EventType.SESSION_EXPIRED, "expired"),
     "unknown": (EventType.SESSION_USE_AFTER_EXPIRE, "unknown_session"),
 }
+_ENDED: Final = frozenset({EventType.SESSION_LOGOUT, EventType.SESSION_EXPIRED})
+"""What the app or a library may have told already of a session that is no more."""
 _MAX_TOLD: Final = 4096
 _told: dict[str, None] = {}
 """Hashes of dead cookies that were told. Flask leaves such a cookie with the client, who sends it ever again."""
@@ -114,7 +116,7 @@ def observe(scope: RequestScope) -> None:
         return
     old, new = session_id(app, data), session_id(app, scope.session)
     if after is None:
-        if before is not None and EventType.SESSION_LOGOUT not in scope.recorded:
+        if before is not None and _ENDED.isdisjoint(scope.recorded):
             tell(Event(type=EventType.SESSION_LOGOUT, fields=_about(before, old)))
         return
     scope.context.session = new

@@ -177,10 +177,13 @@ def _propose(reason: str) -> None:
 
 @safely
 def _session_protected(sender: Any, **kwargs: Any) -> None:
-    """The session came from another address or another browser than it was made with. Whose it was stands in it."""
+    """The session came from another address or another browser than it was made with. Whose it was stands in it.
+
+    The library sends this also for the session of nobody, which has a CSRF token in it, but no device.
+    """
     scope = requests.of()
-    if scope is not None:
-        before = session_before(scope)
+    before = {} if scope is None else session_before(scope)
+    if scope is not None and "_id" in before:
         fields = {"seclog.session.id_hash": session_id(scope.app, before)}
         if "security" not in sender.extensions:
             fields["user.id"] = before.get("_user_id")
