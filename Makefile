@@ -7,7 +7,8 @@ EXIT ?=
 .PHONY: help demo test lint types imports pytest bench soak docs clean
 
 help:
-	@echo "make demo [EXIT=1]   the example shop under gunicorn, a scripted day, what was recorded, and a live tail"
+	@echo "make demo [EXIT=1]   the example shop, a scripted day, what was recorded, and a live tail"
+	@echo "                     APP=flask, starlette or fastapi: the same day in another shop (default: django)"
 	@echo "make test            ruff, mypy, import-linter, pytest"
 	@echo "make bench           speed, as ratios, written to benchmarks/README.md"
 	@echo "make soak            the long fault tests"
@@ -21,7 +22,7 @@ help:
 	@echo "installing into .venv …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[django,cli,fast]' \
-		--group test --group lint --group demo --group asgi
+		--group test --group lint --group demo --group asgi --group doors --group neighbours
 	@touch $@
 
 demo: .venv/stamp

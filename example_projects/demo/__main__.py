@@ -14,7 +14,7 @@ from example_projects.demo.cast import PEOPLE, made_up
 from example_projects.demo.play import Player
 from example_projects.demo.report import Report
 from example_projects.demo.server import DemoError, Server, ends_with_us, fresh, only_one, seed
-from example_projects.demo.story import DAY
+from example_projects.demo.story import day
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +58,7 @@ def _interrupt(signum: int, frame: object) -> None:
 
 def _play(app_name: str, state: Path, port: int, leave: bool, report: Report) -> int:
     app = APPS[app_name]
+    scenes = day(app.dialect)
     began = time.monotonic()
     secrets = made_up()
     passwords = {person: secrets[f"{person}_password"] for person in PEOPLE}
@@ -66,17 +67,17 @@ def _play(app_name: str, state: Path, port: int, leave: bool, report: Report) ->
         with report.console.status("opening the shop …"):
             ids = seed(app, state, passwords | {"payment_api_key": secrets["payment_api_key"]})
             server.start()
-        report.say(f"A day in the shop: {len(DAY)} scenes, {app_name}, 4 workers, {server.url}")
+        report.say(f"A day in the shop: {len(scenes)} scenes, {app_name}, 4 workers, {server.url}")
         labels = {secret: label.replace("_", " ") for label, secret in secrets.items()}
         labels |= {path.read_text(): "the app's secret key" for path in (state / "shop").glob("secret_key")}
-        player = Player(server.port, secrets | ids, labels, mail=state / "shop" / "mail")
-        with report.progress(len(DAY)) as progress:
-            day = player.play(DAY, progress)
+        player = Player(server.port, {**app.dialect.words, **secrets, **ids}, labels, mail=state / "shop" / "mail")
+        with report.progress(len(scenes)) as progress:
+            played = player.play(scenes, progress)
         with report.console.status("waiting for the watch …"):
-            evidence.settle(state, day)
+            evidence.settle(state, played)
         if leave:
             server.stop()
-        found = evidence.gather(state, day, labels)
+        found = evidence.gather(state, played, labels)
         report.summary(found, state)
         report.next_commands(state)
         if not leave:

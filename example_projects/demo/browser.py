@@ -5,6 +5,7 @@ Plain http.client, one connection a request: what a server does with it is what 
 
 import http.client
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -35,13 +36,17 @@ class Browser:
         device: whose address and user agent it sends.
         port: where the app listens on the loopback interface.
         told: hears of every secret that is sent.
+        csrf_field: the name of the field in which this app's forms carry their CSRF token.
     """
 
-    def __init__(self, device: Device, port: int, told: Told) -> None:
+    def __init__(self, device: Device, port: int, told: Told, csrf_field: str) -> None:
         self._device = device
         self._port = port
         self._told = told
+        self._csrf_field = csrf_field
         self.cookies: dict[str, str] = {}
+        self.csrf = ""
+        """The CSRF token of the last page that had one."""
 
     def request(
         self,
@@ -72,7 +77,7 @@ class Browser:
         content = None
         if data is not None:
             content, sent["Content-Type"] = urlencode(data, doseq=True), "application/x-www-form-urlencoded"
-            self._told("CSRF token", str(data.get("csrfmiddlewaretoken", "")))
+            self._told("CSRF token", str(data.get(self._csrf_field, "")))
         elif body is not None:
             content, sent["Content-Type"] = json.dumps(body), "application/json"
         for name, value in cookies.items():
@@ -84,6 +89,8 @@ class Browser:
             response = connection.getresponse()
             text = response.read().decode("utf-8", "replace")
             self._keep(response.headers.get_all("Set-Cookie") or [])
+            seen = re.search(rf'name="{self._csrf_field}"[^>]* value="([^"]+)"', text)
+            self.csrf = seen[1] if seen else self.csrf
             return Answer(path, response.status, response.headers.get("Location", ""), text)
         except http.client.HTTPException as error:
             raise ConnectionError(f"{method} {path}: {type(error).__name__}") from error

@@ -41,7 +41,7 @@ class Player:
 
     Args:
         port: where the app listens.
-        world: what templates may name: secrets and ids.
+        world: what templates may name: secrets, ids and the words of the app's dialect.
         secrets: {secret: label}; cookies and tokens that are sent, what is learned is added.
         mail: the folder where the app puts its mail.
     """
@@ -49,7 +49,9 @@ class Player:
     def __init__(self, port: int, world: Mapping[str, str], secrets: dict[str, str], mail: Path) -> None:
         self.world = dict(world)
         self.secrets = secrets
-        self._browsers = {name: Browser(device, port, self._told(name)) for name, device in DEVICES.items()}
+        self._browsers = {
+            name: Browser(device, port, self._told(name), world["csrf_field"]) for name, device in DEVICES.items()
+        }
         self._mail = mail
         self._numbers = itertools.count(1)
 
@@ -82,16 +84,18 @@ class Player:
         path = self._text(action.path)
         if isinstance(action, Fill):
             page = browser.open(path, self._request_id(requests))
-            form = Form(page, action.form)
+            form = Form(page, self._text(action.form))
             data = form.filled(self._texts(action.data))
             answer = browser.request("POST", form.action, request_id=self._request_id(requests), data=data)
         else:
-            world = self.world | {"csrf_cookie": browser.cookies.get("csrftoken", "")}
+            data = None if action.data is None else self._texts(action.data)
+            if data is not None and action.csrf:
+                data[self.world["csrf_field"]] = action.csrf.format_map(self.world | {"csrf_seen": browser.csrf})
             answer = browser.request(
                 action.method,
                 path,
                 request_id=self._request_id(requests),
-                data=None if action.data is None else self._texts(action.data, world),
+                data=data,
                 body=None if action.json is None else self._texts(action.json),
                 headers=self._texts(action.headers),
                 cookies=self._texts(action.cookies),
@@ -102,13 +106,13 @@ class Player:
 
     # ── templates, learning, secrets ─────────────────────────────────────────────────────────────
 
-    def _text(self, value: Any, world: Mapping[str, str] | None = None) -> Any:
+    def _text(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._text(item, world) for item in value]
-        return value.format_map(world or self.world) if isinstance(value, str) else value
+            return [self._text(item) for item in value]
+        return value.format_map(self.world) if isinstance(value, str) else value
 
-    def _texts(self, values: Mapping[str, object], world: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return {name: self._text(value, world) for name, value in values.items()}
+    def _texts(self, values: Mapping[str, object]) -> dict[str, Any]:
+        return {self._text(name): self._text(value) for name, value in values.items()}
 
     def _learn(self, learn: Learn, answer: Answer | None) -> None:
         if learn.where == "mail":

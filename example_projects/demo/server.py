@@ -203,7 +203,9 @@ class Server:
 
 def _environment(state: Path) -> dict[str, str]:
     clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SECLOG_", "DJANGO_", "GUNICORN_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SECLOG_", "DJANGO_", "FLASK_", "GUNICORN_"))
     }
     return clean | {
         "DEMO_STATE": str(state),

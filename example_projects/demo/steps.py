@@ -10,7 +10,7 @@ OURS = object()
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `expect` is the status that the shop must answer."""
+    """One request. `expect` is the status that the shop must answer, `csrf` the token that goes with the form."""
 
     method: str
     path: str
@@ -19,6 +19,7 @@ class Request:
     json: Mapping[str, object] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
+    csrf: str | None = None
 
 
 def get(path: str, expect: int = 200, **more: object) -> Request:
@@ -27,13 +28,13 @@ def get(path: str, expect: int = 200, **more: object) -> Request:
 
 
 def post(path: str, expect: int = 302, *, csrf: str | None = None, **data: str) -> Request:
-    """Post to a page directly, with the CSRF token of the device's cookie, or the one given."""
-    return Request("POST", path, expect, {**data, "csrfmiddlewaretoken": csrf or "{csrf_cookie}"})
+    """Post to a page directly, with the CSRF token that the device saw last, or the one given."""
+    return Request("POST", path, expect, data, csrf=csrf or "{csrf_seen}")
 
 
 def api(method: str, path: str, expect: int = 200, token: str | None = None, **body: object) -> Request:
     """Call the JSON API."""
-    headers = {"Authorization": f"Token {token}"} if token else {}
+    headers = {"Authorization": f"{{token_scheme}} {token}"} if token else {}
     return Request(method, path, expect, json=body or None, headers=headers)
 
 

@@ -245,7 +245,7 @@ def sensitive(
             }
             _record_of_app(Event(type=_SENSITIVE[action], fields=fields))
 
-    return _decorator(tell)
+    return _decorator(tell, f"sensitive {resource}")
 
 
 def export(
@@ -264,7 +264,7 @@ def export(
             fields = {"seclog.target.type": resource, "seclog.count": _count(rows, result), "seclog.format": format}
             _record_of_app(Event(type=EventType.DATA_EXPORT, fields=fields))
 
-    return _decorator(tell)
+    return _decorator(tell, f"export {resource}")
 
 
 def admin_action(name: str, *, target_type: str | None = None, id_kwarg: str | None = None) -> Callable[[T], T]:
@@ -286,7 +286,7 @@ def admin_action(name: str, *, target_type: str | None = None, id_kwarg: str | N
         outcome = "success" if succeeded else "failure"
         _record_of_app(Event(type=EventType.AUTHZ_ADMIN, outcome=outcome, fields=fields))
 
-    return _decorator(tell)
+    return _decorator(tell, f"admin_action {name}")
 
 
 class Change:
@@ -333,9 +333,11 @@ def _same(old: object, new: object) -> bool:
 
 
 Tell = Callable[[dict[str, Any], object, BaseException | None], None]
+MARK = "__seclog__"
+"""The attribute by which `seclog doctor` sees that a view is decorated, and with what."""
 
 
-def _decorator(tell_of_it: Tell) -> Callable[[T], T]:
+def _decorator(tell_of_it: Tell, mark: str) -> Callable[[T], T]:
     def tell(kwargs: dict[str, Any], result: object, error: BaseException | None) -> None:
         with _contained("a decorator"):
             tell_of_it(kwargs, result, error)
@@ -345,15 +347,20 @@ def _decorator(tell_of_it: Tell) -> Callable[[T], T]:
             for name in ("dispatch", "dispatch_request"):
                 method = getattr(subject, name, None)
                 if callable(method):
-                    setattr(subject, name, _wrap(method, tell))
+                    setattr(subject, name, _marked(_wrap(method, tell), mark))
                     return subject
             raise TypeError(f"{subject.__name__} has no dispatch method: decorate a view class or a function")
         if not callable(subject):
             raise TypeError(f"expected a function or a view class, got {type(subject).__name__}")
-        wrapped: T = _wrap(subject, tell)
+        wrapped: T = _marked(_wrap(subject, tell), mark)
         return wrapped
 
     return decorate
+
+
+def _marked(wrapped: Any, mark: str) -> Any:
+    setattr(wrapped, MARK, (*getattr(wrapped, MARK, ()), mark))
+    return wrapped
 
 
 def _wrap(function: Any, tell: Tell) -> Any:

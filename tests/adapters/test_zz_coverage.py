@@ -16,14 +16,7 @@ DERIVED = "the watch's rules derive it from other entries; they come with the de
 BY_CALL = "no framework knows of it: the app or a third-party library tells it, with seclog.emit"
 
 NOT_BY_AN_ADAPTER = {
-    "authn_login_lock": "django-axes tells it; its integration comes with the next issue",
-    "authn_mfa_success": BY_CALL,
-    "authn_mfa_fail": BY_CALL,
-    "authn_mfa_enrolled": BY_CALL,
-    "authn_mfa_removed": BY_CALL,
-    "authn_token_reuse": BY_CALL,
     "malicious_direct_reference": BY_CALL,
-    "admin_impersonation_start": BY_CALL,
     "authn_login_successafterfail": DERIVED,
     "authn_login_fail_max": DERIVED,
     "authn_brute_force": DERIVED,
@@ -40,6 +33,14 @@ NOT_BY_AN_ADAPTER = {
 """Core types that no adapter of this version emits, and why."""
 
 PROVEN_ELSEWHERE = {
+    # the libraries around Django, tested in a process of their own (integrations/conftest.py)
+    "authn_login_lock": "adapters/integrations/test_axes.py::test_a_lock_is_told_once_with_the_refused_request",
+    "authn_mfa_success": "adapters/integrations/test_django_otp.py::test_a_login_with_a_code_is_told",
+    "authn_mfa_fail": "adapters/integrations/test_django_otp.py::test_a_wrong_code_is_told",
+    "authn_mfa_enrolled": "adapters/integrations/test_django_otp.py::test_enrolment_is_when_a_device_is_confirmed",
+    "authn_mfa_removed": "adapters/integrations/test_django_otp.py::test_enrolment_is_when_a_device_is_confirmed",
+    "authn_token_reuse": "adapters/integrations/test_simplejwt.py::test_a_rotated_token_used_again_is_reuse",
+    "admin_impersonation_start": "adapters/integrations/test_hijack.py::test_an_impersonation_names_both",
     "authn_new_device": "watch/test_watch_newcomers.py::test_a_new_device_is_told_whole",
     "sensitive_delete": "core/test_core_api.py::test_sensitive_records_each_kind_of_access",
     "audit_log_started": "journal/test_journal_writer.py::test_a_segment_begins_with_its_start_record",
@@ -49,7 +50,7 @@ PROVEN_ELSEWHERE = {
     "audit_integrity_fail": "watch/test_watch_step.py::test_a_broken_segment_is_told_whole_and_once",
     "sys_shutdown": "core/test_core_api.py::test_a_shutdown_is_recorded_before_the_segment_ends",
 }
-"""Core types that the core itself writes, and the test that proves it."""
+"""Core types that the core itself writes, or a library of which the tests run elsewhere, and the test that proves it."""
 
 
 @pytest.fixture

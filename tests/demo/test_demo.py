@@ -16,12 +16,20 @@ if not all(find_spec(name) for name in ("django", "rest_framework", "gunicorn", 
     pytest.skip("the demo needs django, djangorestframework, gunicorn and rich", allow_module_level=True)
 
 from example_projects.demo import cast, leaks
+from example_projects.demo.apps import APPS
 from example_projects.demo.judge import judge
 from example_projects.demo.play import Played
 from example_projects.demo.steps import Entry, get, step
+from example_projects.demo.story import day
 
 CHECKOUT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "example_projects.demo"]
+NEEDS = {
+    "flask": ("flask", "flask_login", "flask_principal", "flask_wtf", "sqlalchemy"),
+    "starlette": ("starlette", "uvicorn", "sqlalchemy", "itsdangerous", "multipart", "jinja2"),
+    "fastapi": ("fastapi", "uvicorn", "sqlalchemy", "itsdangerous", "multipart", "jinja2"),
+}
+"""What an app needs besides; without it its day is skipped."""
 
 
 def start(*arguments):
@@ -37,11 +45,14 @@ def start(*arguments):
     )
 
 
-@pytest.fixture(scope="module")
-def whole_day(tmp_path_factory):
+@pytest.fixture(scope="module", params=sorted(APPS))
+def whole_day(request, tmp_path_factory):
     """A demo with --exit that ran to its end: its exit code, its output and its state directory."""
-    state = tmp_path_factory.mktemp("demo") / "django"
-    process = start("--exit", "--state", state)
+    missing = [name for name in NEEDS.get(request.param, ()) if not find_spec(name)]
+    if missing:
+        pytest.skip(f"the {request.param} example needs {', '.join(missing)}")
+    state = tmp_path_factory.mktemp("demo") / request.param
+    process = start("--app", request.param, "--exit", "--state", state)
     output, _ = process.communicate(timeout=180)
     return process.returncode, output, state
 
@@ -79,8 +90,13 @@ import sys
 from dataclasses import replace
 from example_projects.demo import __main__ as demo
 
-scene = next(scene for scene in demo.DAY if scene.title == "ana logs in")
-demo.DAY = (replace(scene, entries=(replace(scene.entries[0], user="somebody"), *scene.entries[1:])),)
+story = demo.day
+
+def one_scene(dialect):
+    scene = next(scene for scene in story(dialect) if scene.title == "ana logs in")
+    return (replace(scene, entries=(replace(scene.entries[0], user="somebody"), *scene.entries[1:])),)
+
+demo.day = one_scene
 demo.evidence.SETTLE_SECONDS = 1
 gather = demo.evidence.gather
 
@@ -166,6 +182,14 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", sorted(APPS))
+def test_every_app_plays_the_same_scenes(name):
+    """The apps differ in words and entries only: titles, people and requests are one story, all ten families in it."""
+    django, own = day(APPS["django"].dialect), day(APPS[name].dialect)
+    assert [(scene.title, scene.by, scene.do) for scene in own] == [(s.title, s.by, s.do) for s in django]
+    assert APPS[name].dialect.words.keys() == APPS["django"].dialect.words.keys()
 
 
 # ── the judge and the leak search, by themselves ─────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Final
 
 from seclog import api
-from seclog.context import Scope
+from seclog.context import Scope, current
 from seclog.events import Event
 from seclog.redaction.keys import KeyRules, Verdict, looks_random
 
@@ -22,6 +22,9 @@ PRECEDENCE: Final = (
 )
 """What a request-level event is worth against another one, by the beginning of its name: at most one is recorded a
 request (event_mapping.json, conventions.one_request_event)."""
+
+INNER: Final = "scope of an adapter inside"
+"""The note that another adapter's scope was opened within this one: one framework is mounted in another."""
 
 
 class WebScope(Scope):
@@ -46,6 +49,9 @@ class WebScope(Scope):
         self.status: int | None = None
         self.told: dict[str, Any] | None = None
         self.is_refused = False
+        outer = current()
+        if isinstance(outer, WebScope):
+            outer.note(INNER, self)
 
     def fill_address(
         self, peer: str | None, forwarded: Sequence[str] = (), x_forwarded_for: Sequence[str] = ()
@@ -64,9 +70,13 @@ class WebScope(Scope):
         self.is_refused = True
 
     def propose(self, event: Event) -> None:
-        """Offer a request-level event; that of the highest precedence is recorded when the request ends."""
-        ranks = (rank for rank, start in enumerate(PRECEDENCE) if event.type.startswith(start))
-        rank = next(ranks, len(PRECEDENCE))
+        """Offer a request-level event; that of the highest precedence is recorded when the request ends.
+
+        What the app's own code has told of this request stands: nothing of the same or a lesser rank is told after it.
+        """
+        rank = _rank(event.type)
+        if any(_rank(kind) <= rank < len(PRECEDENCE) for kind in self.recorded):
+            return
         if self.candidate is None or rank < self.candidate[0]:
             self.candidate = (rank, event)
 
@@ -79,6 +89,10 @@ class WebScope(Scope):
     def noted(self, name: str) -> Any:
         """Return a fact that another hook left, or None."""
         return None if self.told is None else self.told.get(name)
+
+
+def _rank(kind: str) -> int:
+    return next((rank for rank, start in enumerate(PRECEDENCE) if kind.startswith(start)), len(PRECEDENCE))
 
 
 def session_hash(key: str | None) -> str | None:

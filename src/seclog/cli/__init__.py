@@ -38,16 +38,19 @@ def main() -> None:
     sys.exit(code)
 
 
-def run(args: list[str], *, settings: Settings | None = None, prog: str = "seclog") -> int:
+def run(
+    args: list[str], *, settings: Settings | None = None, prog: str = "seclog", framework: str | None = None
+) -> int:
     """Run one command and return its exit code. Never exits; errors with a name become one line.
 
     Args:
         args: the arguments behind the program's name.
         settings: what is in force in the calling project; None reads file and environment, if needed.
         prog: what the program is called in help and messages.
+        framework: the framework of the calling project; `seclog doctor` then knows the app.
     """
     try:
-        code = _run(args, settings, prog)
+        code = _run(args, settings, prog, framework)
         sys.stdout.flush()
     except MissingExtraError as error:
         return _complain(str(error))
@@ -65,7 +68,7 @@ def run(args: list[str], *, settings: Settings | None = None, prog: str = "seclo
     return code
 
 
-def _run(args: list[str], settings: Settings | None, prog: str) -> int:
+def _run(args: list[str], settings: Settings | None, prog: str, framework: str | None) -> int:
     try:
         import click
 
@@ -76,7 +79,7 @@ def _run(args: list[str], settings: Settings | None, prog: str) -> int:
 
     try:
         # not click's own main(): it turns a closed pipe into 1, which is BROKEN here, and exits
-        with seclog.make_context(prog, list(args), obj=Session(settings)) as context:
+        with seclog.make_context(prog, list(args), obj=Session(settings, framework)) as context:
             code = seclog.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code

@@ -13,10 +13,12 @@ class Session:
 
     Args:
         settings: what is in force in the calling project; None reads file and environment.
+        framework: the framework of the calling project, if one calls.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, framework: str | None = None) -> None:
         self._given = settings
+        self.framework = framework
         self.output = Output()
 
     @cached_property

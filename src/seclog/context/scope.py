@@ -32,6 +32,7 @@ class Context(
         "session": "seclog.session.id_hash",
         "duration_ms": "seclog.duration_ms",
         "actor": "seclog.actor",
+        "impersonator": "seclog.impersonator.id",
     },
 ):
     """Who and where, by the names it has in an entry. What is unknown is left out.
@@ -53,6 +54,7 @@ class Context(
         session: a keyed hash of the session's key; never the key.
         duration_ms: milliseconds since the request began.
         actor: who works outside a request, such as `cron:cleanup`.
+        impersonator: the id of the user who really acts, where somebody works as `user_id`.
     """
 
     user_id: str | None = None
@@ -71,6 +73,7 @@ class Context(
     session: str | None = None
     duration_ms: float | None = None
     actor: str | None = None
+    impersonator: str | None = None
 
     def joined(self, known: Container[str]) -> str:
         """Return what a client or a user wrote, as one text for one look; a user agent only if it is not known.
@@ -80,7 +83,7 @@ class Context(
         agent = self.user_agent
         return (
             f"{'' if agent in known else agent}|{self.path}|{self.user_name}|{self.user_id}|{self.request_id}"
-            f"|{self.method}|{self.forwarded}|{self.actor}"
+            f"|{self.method}|{self.forwarded}|{self.actor}|{self.impersonator}"
         )
 
 

@@ -17,7 +17,8 @@ from django.utils.functional import lazystr
 from conftest import whole
 from djangoapp.models import StoreSettings
 from seclog import api
-from seclog.adapters.django import configuration, middleware, settings_fingerprint
+from seclog.adapters import _settings_fingerprint as settings_fingerprint
+from seclog.adapters.django import configuration, middleware
 from seclog.assembly import Installation
 from seclog.settings import Settings
 

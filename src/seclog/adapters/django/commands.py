@@ -9,34 +9,21 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS
 
-from seclog.adapters._hooks import contained, tell, wrap_method
+from seclog.adapters._commands import CommandScope, tell_command
+from seclog.adapters._hooks import contained, wrap_method
 from seclog.adapters.django.model_changes import after_commit
-from seclog.context import JobScope, Scope, current, enter, leave
-from seclog.events import Event, EventType
-from seclog.events.catalogue import definition
+from seclog.context import current, enter, leave
 
 _OWN_WORLD: Final = frozenset({"runserver", "test", "testserver"})
 """Commands in which something else runs, that is not to be told as done by the command."""
 _SILENT: Final = frozenset({"migrate"})
 """Commands that never tell of themselves."""
-_TELLING_FAMILIES: Final = frozenset({2, 4})
 _PLUMBING: Final = frozenset({"stdout", "stderr", "stdin", "skip_checks", "force_color", "no_color"})
 
 
 def connect() -> None:
     """Wrap the one way that every command takes, from the shell and by `call_command`."""
     wrap_method(BaseCommand, "execute", _execute, library="Django")
-
-
-class CommandScope(JobScope):
-    """A command at work. Outside a request the user is the account that the process runs under."""
-
-    __slots__ = ()
-
-    def __init__(self, name: str, parent: Scope | None) -> None:
-        super().__init__(f"command:{name}", parent)
-        if parent is None:
-            self.context.user_name = _os_user()
 
 
 def _execute(original: Callable[..., Any], command: Any, *args: Any, **options: Any) -> Any:
@@ -56,22 +43,8 @@ def _execute(original: Callable[..., Any], command: Any, *args: Any, **options: 
             if name not in _SILENT:
                 # What the command did may wait for the commit of a transaction around it; then so does this.
                 alias = options.get("database") or DEFAULT_DB_ALIAS
-                after_commit(alias, lambda: _tell(scope, command, name, options, error))
+                after_commit(alias, lambda: tell_command(scope, name, lambda: _given(command, name, options), error))
         leave(token)
-
-
-def _tell(scope: Scope, command: Any, name: str, options: dict[str, Any], error: BaseException | None) -> None:
-    known = (definition(kind) for kind in scope.recorded or ())
-    if not any(entry is not None and entry.family in _TELLING_FAMILIES for entry in known):
-        return
-    fields: dict[str, object] = {
-        "seclog.command": name,
-        "seclog.command.options": _given(command, name, options),
-    }
-    if error is not None:
-        fields["error.type"] = type(error).__name__
-    outcome = "success" if error is None else "failure"
-    tell(Event(type=EventType.ADMIN_COMMAND_RUN, outcome=outcome, fields=fields))
 
 
 def _given(command: Any, name: str, options: dict[str, Any]) -> list[str]:
@@ -80,14 +53,3 @@ def _given(command: Any, name: str, options: dict[str, Any]) -> list[str]:
     return sorted(
         option for option, value in options.items() if option not in _PLUMBING and value != parser.get_default(option)
     )
-
-
-def _os_user() -> str | None:
-    """Return the account of the process. Not from LOGNAME or USER, which anybody can set."""
-    try:
-        import os
-        import pwd
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        return None

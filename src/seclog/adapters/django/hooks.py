@@ -20,7 +20,24 @@ MODULES: Final = (
 )
 """Our modules for Django itself."""
 
-INTEGRATIONS: Final = {"rest_framework": ("rest_framework", "rest_framework_tokens")}
+INTEGRATIONS: Final = {
+    "rest_framework": ("rest_framework", "rest_framework_tokens"),
+    "allauth": ("allauth",),
+    "axes": ("axes",),
+    "channels": ("channels",),
+    "constance": ("constance",),
+    "dj_rest_auth": ("dj_rest_auth",),
+    "django_otp": ("django_otp",),
+    "graphene_django": ("graphene",),
+    "guardian": ("guardian",),
+    "hijack": ("hijack",),
+    "import_export": ("import_export",),
+    "ninja": ("ninja",),
+    "oauth2_provider": ("oauth_toolkit",),
+    "rest_framework_simplejwt": ("simplejwt",),
+    "strawberry": ("strawberry",),
+    "waffle": ("waffle",),
+}
 """Third-party library -> our modules for it; loaded only where the library is installed."""
 
 

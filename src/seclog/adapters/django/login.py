@@ -24,6 +24,12 @@ from seclog.events import Event, EventType
 
 _LIBRARY: Final = f"Django {django.get_version()}"
 _NOTE: Final = "login.lookup"
+HOW: Final = "login.how"
+"""The note under which a library leaves fields of the login that is about to come, such as its method."""
+REFUSED: Final = "login.refused"
+"""The note under which a library leaves why it refuses the login that is about to fail."""
+NOT_A_LOGIN: Final = "login.none"
+"""The note that the session changes hands without anybody logging in: an impersonation."""
 _NAME_KEYS: Final = ("username", "email", "login", "remote_user")
 
 
@@ -50,6 +56,8 @@ def _logged_in(sender: Any, request: Any = None, user: Any = None, **kwargs: Any
     if user is None:
         return
     scope = scopes.of()
+    if scope is not None and scope.noted(NOT_A_LOGIN):
+        return
     if scope is not None:
         # The session has a new key by now, and an app without AuthenticationMiddleware has no request.user.
         scope.context.session = session_hash(scopes.loaded_session_key(scope.request))
@@ -66,10 +74,12 @@ def succeeded(user: Any, request: Any = None, **fields: object) -> Event:
         **fields: more fields by their names in an entry.
     """
     used = getattr(user, "backend", None)
+    scope = scopes.of()
     known: dict[str, object] = {
         "user.id": str(user.pk),
         "user.name": user.get_username(),
         "seclog.auth.method": _method(used),
+        **((scope.noted(HOW) or {}) if scope is not None else {}),
         **fields,
     }
     backend = used or _session_value(request, BACKEND_SESSION_KEY)
@@ -122,12 +132,14 @@ def _login_failed(sender: Any, credentials: Any = None, request: Any = None, **k
     _remember(None)
     user = None
     reason = "invalid_credentials"
-    if found is not None and found[0] == typed:
+    if found is not None and found[0] in {typed, ANY_NAME}:
         user = found[1]
         if user is None:
             reason = "unknown_user"
         elif not getattr(user, "is_active", True):
             reason = "inactive"
+    scope = scopes.of()
+    reason = (scope.noted(REFUSED) if scope is not None else None) or reason
     method = "password" if "password" in given else "remote_user" if "remote_user" in given else "other"
     _fail(typed, reason, user, method)
 
@@ -186,12 +198,26 @@ def _refusal(form: Any, error: Exception, user: Any) -> str:
 _lookup: ContextVar[tuple[str, Any] | None] = ContextVar("seclog_user_lookup", default=None)
 
 
+ANY_NAME: Final = ""
+"""Stands for the typed name where a library looks users up in its own way, such as by e-mail address."""
+
+
+def remember_user(user: Any) -> None:
+    """Take note of the user that a library's own look-up found for the running attempt; None if nobody."""
+    _remember((ANY_NAME, user))
+
+
 def _remember(found: tuple[str, Any] | None) -> None:
     scope = scopes.of()
     if scope is not None:
         scope.note(_NOTE, found)
     else:
         _lookup.set(found)
+
+
+def is_remembered() -> bool:
+    """Tell whether a look-up of the running attempt is remembered."""
+    return _remembered() is not None
 
 
 def _remembered() -> tuple[str, Any] | None:

@@ -44,6 +44,8 @@ _DISABLED: Final = "_seclog_password_disabled"
 
 _resetting: ContextVar[bool] = ContextVar("seclog_password_reset", default=False)
 """Whether the running code is the view that a reset link leads to."""
+_changing: ContextVar[bool] = ContextVar("seclog_password_change", default=False)
+"""Whether the running code lets a user change a password with the form that a reset uses elsewhere."""
 
 
 def connect() -> None:
@@ -114,7 +116,7 @@ def _requested(original: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
     finally:
         with contained("the password reset form"):
             form.__dict__.pop("get_users", None)
-            _tell_request(str(form.cleaned_data.get("email", "")), list(found.values()))
+            tell_request(str(form.cleaned_data.get("email", "")), list(found.values()))
 
 
 def _listen(form: Any, found: dict[object, Any]) -> None:
@@ -136,7 +138,8 @@ def _noting(users: Iterable[Any], found: dict[object, Any]) -> Iterator[Any]:
         yield user
 
 
-def _tell_request(address: str, found: list[Any]) -> None:
+def tell_request(address: str, found: list[Any]) -> None:
+    """Tell that a reset was asked for: once for each user of that address, or once if there is none."""
     installation = api.installed()
     with attempt() as session_user:
         for user in found:
@@ -156,7 +159,8 @@ def _tell_request(address: str, found: list[Any]) -> None:
 
 
 @contextmanager
-def _reset_running() -> Iterator[None]:
+def reset_running() -> Iterator[None]:
+    """Mark the block in which whoever holds a reset link sets a new password."""
     token = _resetting.set(True)
     try:
         yield
@@ -164,8 +168,18 @@ def _reset_running() -> Iterator[None]:
         _resetting.reset(token)
 
 
+@contextmanager
+def change_running() -> Iterator[None]:
+    """Mark the block in which a library uses `SetPasswordForm` for the change of one's own password."""
+    token = _changing.set(True)
+    try:
+        yield
+    finally:
+        _changing.reset(token)
+
+
 def _confirm(original: Any, view: Any, *args: Any, **kwargs: Any) -> Any:
-    with _reset_running():
+    with reset_running():
         response = original(view, *args, **kwargs)
     with contained("the password reset view"):
         # A good link is answered with a redirect to a page without the token: nothing has happened yet.
@@ -187,6 +201,11 @@ def _link_fault(view: Any, token: str) -> str:
         return "unknown_user"
     if token == view.reset_url_token:
         token = view.request.session.get(INTERNAL_RESET_SESSION_TOKEN) or ""
+    return link_fault(token)
+
+
+def link_fault(token: str) -> str:
+    """Return what is wrong with the token of a link that names a user."""
     try:
         seconds = base36_to_int(token.partition("-")[0])
     except ValueError:
@@ -210,7 +229,7 @@ def _tell_refusal(form: Any) -> None:
     target = form.user
     codes = [str(error.code) for errors in form._errors.as_data().values() for error in errors if error.code]
     fields: dict[str, object] = {**user_fields(target), "seclog.validation.codes": codes}
-    if not isinstance(form, (PasswordChangeForm, AdminPasswordChangeForm)):
+    if not (_changing.get() or isinstance(form, (PasswordChangeForm, AdminPasswordChangeForm))):
         event_type = EventType.AUTHN_PASSWORD_RESET_FAIL
     else:
         event_type = EventType.AUTHN_PASSWORD_CHANGE_FAIL

@@ -1,7 +1,8 @@
 """The scope of a Django request: who and where, read from the request only when an event needs it."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from django.conf import settings as django_settings
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
@@ -12,6 +13,10 @@ from seclog.adapters._hooks import contained
 from seclog.adapters._scope import WebScope, censored, session_hash
 from seclog.context import current
 from seclog.context.identifiers import request_id, trace
+from seclog.context.scope import Context
+
+more_facts: Final[list[Callable[[Context, HttpRequest], None]]] = []
+"""What libraries know of a request's context: each is called for every event, may read, and must cost no query."""
 
 
 class RequestScope(WebScope):
@@ -47,6 +52,9 @@ class RequestScope(WebScope):
             context.user_name = user.get_username()
         if context.session is None:
             context.session = session_hash(loaded_session_key(request))
+        for add in more_facts:
+            with contained("a library's facts of the request"):
+                add(context, request)
 
     def _fill_static(self) -> None:
         context = self.context

@@ -124,7 +124,9 @@ def _event(scope: RequestScope, view: Any, exc: Exception) -> Event | None:
 
 
 def _code(exc: Exception) -> str:
-    return str(getattr(getattr(exc, "detail", None), "code", None) or "permission_denied")
+    detail = getattr(exc, "detail", None)
+    code = detail.get("code") if isinstance(detail, Mapping) else getattr(detail, "code", None)  # simplejwt: a dict
+    return str(code or "permission_denied")
 
 
 def _about(view: Any, exc: Exception) -> dict[str, object]:

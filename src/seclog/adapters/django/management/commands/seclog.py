@@ -14,7 +14,7 @@ from seclog.errors import ConfigurationError
 class Command(BaseCommand):
     """Hands its arguments on to seclog's own command line, which knows more kinds of them than Django's."""
 
-    help = "Read the security record of this project: seclog tail, events, show, verify, settings, catalogue."
+    help = "Read the security record of this project: seclog tail, events, show, verify, settings, catalogue, doctor."
     requires_system_checks = ()  # reading the record must work when something is wrong
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -38,4 +38,4 @@ def _run(arguments: list[str], program: str) -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"seclog: {error}\n")
         return CANNOT_TELL
-    return run(arguments, settings=settings, prog=program)
+    return run(arguments, settings=settings, prog=program, framework="django")
