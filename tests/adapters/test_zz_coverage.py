@@ -22,7 +22,6 @@ NOT_BY_AN_ADAPTER = {
     "authn_brute_force": DERIVED,
     "authn_password_spraying": DERIVED,
     "authn_credential_stuffing": DERIVED,
-    "session_hijack_suspected": DERIVED,
     "sensitive_bulk_read": DERIVED,
     "malicious_excess_404": DERIVED,
     "authn_new_location": DERIVED,
