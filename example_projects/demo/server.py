@@ -17,7 +17,10 @@ from pathlib import Path
 from example_projects.demo.apps import App
 
 MARKER = ".seclog-demo"
-"""Only a directory that holds this file, or nothing, is ever emptied."""
+"""Only a directory that holds this file, or nothing, or that lies in the checkout's own `.demo`, is ever emptied."""
+
+OURS = Path(__file__).resolve().parents[2] / ".demo"
+"""Git-ignored and made for demos; an example started by hand leaves its state here as well."""
 
 LAUNCH = """
 import ctypes, os, signal, sys
@@ -70,7 +73,8 @@ def fresh(state: Path) -> None:
     Raises:
         DemoError: there is something else in it.
     """
-    if state.exists() and (not state.is_dir() or (any(state.iterdir()) and not (state / MARKER).exists())):
+    is_ours = (state / MARKER).exists() or state.parent == OURS
+    if state.exists() and (not state.is_dir() or (any(state.iterdir()) and not is_ours)):
         raise DemoError(f"{state} exists and is not a demo's: it is left alone; choose another --state")
     if state.exists():
         shutil.rmtree(state)
