@@ -51,19 +51,19 @@ APPS = {
     ),
     "flask": App(
         folder=PROJECTS.parent,
-        seed=(sys.executable, "-m", "example_projects.asgi_shop.seed"),
+        seed=(sys.executable, "-m", "example_projects.corner_shop.seed"),
         serve=_gunicorn("example_projects.flask_app.app:app"),
         dialect=dialects.FLASK,
     ),
     "fastapi": App(
         folder=PROJECTS.parent,
-        seed=(sys.executable, "-m", "example_projects.asgi_shop.seed"),
+        seed=(sys.executable, "-m", "example_projects.corner_shop.seed"),
         serve=_uvicorn("example_projects.fastapi_app.app:app"),
         dialect=asgi_dialects.FASTAPI,
     ),
     "starlette": App(
         folder=PROJECTS.parent,
-        seed=(sys.executable, "-m", "example_projects.asgi_shop.seed"),
+        seed=(sys.executable, "-m", "example_projects.corner_shop.seed"),
         serve=_uvicorn("example_projects.starlette_app.app:app"),
         dialect=asgi_dialects.STARLETTE,
     ),

@@ -35,10 +35,6 @@ FASTAPI = Dialect(
 STARLETTE = Dialect(
     words=_WORDS,
     instead={
-        # Starlette's 403 does not say which permission was missing; FastAPI's SecurityScopes do
-        "ana tries the export": (
-            Entry("authz_fail", {"url.path": "/orders/export/", "reason": "permission_denied"}, status=403),
-        ),
         "bob comes back when the session has expired": _EXPIRED,
     },
 )

@@ -62,11 +62,16 @@ def _judge_step(verdict: Verdict, played: Played, own: list[Found], later: list[
     missed = []
     for expected in played.step.entries:
         family = _family(expected)
-        wanted = wanted_fields(expected, played)
-        candidates = later if expected.derived else own
-        right = next((entry for entry in _of_type(expected, candidates) if not differences(wanted, entry)), None)
         if family is not None:
             verdict.expected[family] += 1
+        try:
+            wanted = wanted_fields(expected, played)
+        except KeyError as unknown:
+            found = (f"cannot be judged: no scene has learned {unknown.args[0]}",)
+            verdict.mismatches.append(Mismatch(family, played.step.title, expected.name, found))
+            continue
+        candidates = later if expected.derived else own
+        right = next((entry for entry in _of_type(expected, candidates) if not differences(wanted, entry)), None)
         if right is None:
             missed.append((expected, wanted, candidates))
             continue

@@ -8,11 +8,14 @@ from seclog.api import (
     bind_user,
     change,
     configure,
+    denied,
     emit,
     export,
     login_failed,
     login_succeeded,
+    pseudonym,
     sensitive,
+    unknown_name,
 )
 from seclog.errors import (
     ConfigurationError,
@@ -39,9 +42,12 @@ __all__ = [
     "bind_user",
     "change",
     "configure",
+    "denied",
     "emit",
     "export",
     "login_failed",
     "login_succeeded",
+    "pseudonym",
     "sensitive",
+    "unknown_name",
 ]

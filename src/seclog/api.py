@@ -8,7 +8,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from seclog.assembly import Installation
 from seclog.context import JobScope, attempt, current, enter, leave
@@ -20,6 +20,11 @@ from seclog.settings import Settings
 
 internal_log = logging.getLogger("seclog.internal")
 T = TypeVar("T")
+
+NOT_CONFIGURED: Final = "[seclog is not configured]"
+"""Stands for a pseudonym before there is a key to make one with."""
+UNREADABLE: Final = "[unreadable]"
+"""Stands for a pseudonym of a value that cannot be read."""
 
 _installed: Installation | None = None
 _said_unconfigured = False
@@ -146,6 +151,85 @@ def emit(
     )
 
 
+# ── access ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def denied(
+    reason: str = "denied",
+    *,
+    permission: object = None,
+    target_type: str | None = None,
+    target_id: object = None,
+    **fields: object,
+) -> None:
+    """Say that your own code refuses what was asked for.
+
+    In a request nothing is written yet: one entry tells of it when the response, and with it the status, is known.
+    Outside of a request, or once the response has started, it is recorded at once.
+
+    Args:
+        reason: a short cause, for machines, such as "not_owner".
+        permission: what would have been needed.
+        target_type: what kind of thing was asked for, such as "invoice".
+        target_id: its id.
+        **fields: more facts.
+    """
+    facts: dict[str, object] = {
+        "seclog.permission": None if permission is None else _text(permission),
+        "seclog.target.type": target_type,
+        "seclog.target.id": None if target_id is None else _text(target_id),
+        **named(fields),
+    }
+    event = Event(
+        type=EventType.AUTHZ_FAIL, reason=reason, fields={key: v for key, v in facts.items() if v is not None}
+    )
+    scope = current()
+    if scope is None or not scope.propose(event, by_app=True):
+        _record_of_app(event)
+
+
+# ── pseudonyms ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pseudonym(purpose: str, value: str) -> str:
+    """Return a keyed hash of a value, to compare entries by: `seclog.pseudonym("token", token)`.
+
+    The same value gives the same 32 hex digits for as long as the key (`pseudonym_key`) is the same; nobody without
+    the key can test a guess. Safe from threads and from the event loop.
+
+    Args:
+        purpose: what the value is, such as "token"; under two purposes the same value gives two pseudonyms.
+        value: what must not be written.
+
+    Returns:
+        The pseudonym; never the value: before `configure`, and for a value that is no text, a fixed text.
+    """
+    if _installed is None:
+        return NOT_CONFIGURED
+    made = UNREADABLE
+    with _contained("a pseudonym"):
+        made = _installed.pseudonym(_text(purpose), _text(value))
+    return made
+
+
+def unknown_name(name: str) -> str:
+    """Return how a name that no user has is written: people type their password into the name field.
+
+    Args:
+        name: what was typed as the user's name.
+
+    Returns:
+        `unknown:` and a pseudonym; the name itself only where `record_unknown_usernames` says so. Before `configure`
+        a fixed text.
+    """
+    if _installed is None:
+        return NOT_CONFIGURED
+    made = UNREADABLE
+    with _contained("the pseudonym of a name"):
+        made = _installed.unknown_name(_text(name))
+    return made
+
+
 # ── login ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -183,8 +267,8 @@ def login_failed(
     name = _text(identifier)
     if known is None:
         known = user_id is not None or reason != "unknown_user"
-    if not known and _installed is not None:
-        name = _installed.unknown_name(name)
+    if not known:
+        name = unknown_name(name)
     who: dict[str, object] = {"user.name": name} if user_id is None else {"user.id": _text(user_id), "user.name": name}
     with attempt() as session_user:
         fields = {**who, **session_user, **named(fields)}

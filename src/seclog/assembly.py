@@ -93,8 +93,13 @@ class Installation:
             return None
         from seclog.watch import Watch
 
-        directory = self.settings.directory.absolute()
-        return Watch.at(directory, self.recorder, retention_days=self.settings.retention_days)
+        fallback = self.settings.fallback_directory
+        return Watch.at(
+            self.settings.directory.absolute(),
+            self.recorder,
+            retention_days=self.settings.retention_days,
+            fallback=None if fallback is None else fallback.absolute(),
+        )
 
     def unknown_name(self, name: str) -> str:
         """Return how a name that no user has is written: as a keyed pseudonym, unless the settings say otherwise."""

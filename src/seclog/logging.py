@@ -94,11 +94,18 @@ def _message(record: logging.LogRecord) -> str:
         return record.msg if isinstance(record.msg, str) else f"[unprintable {type(record.msg).__name__}]"
 
 
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:  # noqa: BLE001 - an exception that fails to say what it is
+        return f"[unprintable {type(error).__name__}: {type(second).__name__}]"
+
+
 class EventHandler(logging.Handler):
     """Records log records that name an event: `log.warning("…", extra={"seclog_event": "authz_fail"})`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Record the event, with the message and the record's other extras as fields."""
+        """Record the event, with the message, the exception if there is one, and the record's other extras as fields."""
         event_type = getattr(record, _EVENT, None)
         if not isinstance(event_type, str):
             return
@@ -106,4 +113,7 @@ class EventHandler(logging.Handler):
 
         reserved = {*RESERVED_ATTRS, _EVENT, _ENTRY, "message", "asctime"}
         fields = {key: value for key, value in vars(record).items() if key not in reserved}
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            fields = {"error.type": type(error).__qualname__, "error.message": _words(error), **fields}
         api.record(Event(type=event_type, message=_message(record), fields=api.named(fields)))

@@ -61,6 +61,8 @@ class Watch:
         recorder: writes what is derived.
         clock: seconds, monotonic.
         retention_days: the age at which a closed segment is removed; None keeps everything.
+        fallback: the same folder below the fallback directory, if there is one: what was written there in trouble is
+            read as well. Election and memory stay in `folder`.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
         *,
         retention_days: int | None = None,
+        fallback: Path | None = None,
     ) -> None:
         self._folder = folder
+        self._fallback = fallback
         self._recorder = recorder
         self._clock = clock
-        self._reader = Reader(folder)
+        self._reader = Reader(folder) if fallback is None else Reader(folder, fallback)
         self._lock = FileLock(folder / "watch.lock")
         self._knowledge: Knowledge | None = None
         self._retention_days = retention_days
@@ -82,9 +86,16 @@ class Watch:
         self._retire_at = 0.0
 
     @classmethod
-    def at(cls, directory: Path, recorder: Recorder, *, retention_days: int | None = None) -> "Watch":
-        """Return the watch of this host's journal under a directory."""
-        return cls(host_folder(directory), recorder, retention_days=retention_days)
+    def at(
+        cls, directory: Path, recorder: Recorder, *, retention_days: int | None = None, fallback: Path | None = None
+    ) -> "Watch":
+        """Return the watch of this host's journal under a directory, and under a fallback directory."""
+        return cls(
+            host_folder(directory),
+            recorder,
+            retention_days=retention_days,
+            fallback=None if fallback is None else host_folder(fallback),
+        )
 
     def tick(self) -> None:
         """Run for the host if elected: as many steps as there is work, for a bounded time."""
@@ -179,7 +190,9 @@ class Watch:
                 knowledge.mark_closed(path.stem)
             if recovered is not None:
                 done.append(recovered)
-        sweep_unborn(self._folder)
+        for folder in (self._folder, self._fallback):
+            if folder is not None:
+                sweep_unborn(folder)
         return done
 
     # ── election and start ───────────────────────────────────────────────────────────────────────────────────
@@ -262,6 +275,7 @@ def _integrity_failure(recovered: Recovered) -> Event:
         fields={
             "seclog.segment.id": recovered.segment,
             "seclog.line": problem.line,
+            "seclog.source.seq": problem.line,  # an intact segment's n-th line is its n-th entry
             "seclog.expected": problem.expected,
             "seclog.actual": problem.found,
         },

@@ -72,15 +72,25 @@ TELLING = {
 """What a GET request answers, and its one request-level entry."""
 
 REASONS = {
-    "/forbidden/": {"forbidden", "permission_denied"},
+    "/forbidden/": {"permission_denied"},
     "/plain/403/": {"forbidden"},
-    "/unauthorized/": {"unauthorized", "not_authenticated"},
+    "/unauthorized/": {"unauthorized", "not_authenticated"},  # the second where the framework asks for a credential
+    "/plain/401/": {"unauthorized"},
     "/missing/": {"not_found"},
     "/nowhere/": {"not_found"},
     "/plain/410/": {"gone"},
     "/plain/500/": {"internal_server_error"},
     "/plain/503/": {"service_unavailable"},
     "/swallowed/": {"internal_server_error"},
+}
+
+CSRF_REASONS = {
+    "cookie_missing",
+    "token_missing",
+    "token_incorrect",
+    "token_expired",
+    "origin_mismatch",
+    "referer_mismatch",
 }
 
 HOSTILE_TARGETS = {
@@ -243,12 +253,14 @@ class AdapterContract:
 
     Attributes:
         BY_CALL: facts (right column of the table in contract_app) that the app tells by a call.
+        GUESSED: facts that nobody tells, and that the adapter reads off the answer: their entries say so.
         WITHOUT: what the framework does not have: "csrf", "other" (a second kind of handler), "websocket",
             "session_hash" (sessions with a key), "send_raises" (it lets go of a response whose `send` raised).
         ORDERS_ROUTE: how this framework writes the template of /orders/<id>/.
     """
 
     BY_CALL = frozenset()
+    GUESSED = frozenset()
     WITHOUT = frozenset()
     ORDERS_ROUTE = "/orders/{id}/"
 
@@ -335,6 +347,7 @@ class AdapterContract:
     def is_told_as_declared(self, log, entry, fact):
         """The adapter sees it by itself, unless the binding declares that the app has to call."""
         assert log.is_by_call(entry) == (fact in self.BY_CALL), f"{fact}: by call: {log.is_by_call(entry)}"
+        assert entry.get("seclog.detected_by") == ("heuristic" if fact in self.GUESSED else None)
 
     def need(self, part):
         if part in self.WITHOUT:
@@ -403,6 +416,7 @@ class AdapterContract:
         assert alice.post("/logout/").status == 200
         entry = log.one("session_logout")
         assert entry["user.id"] == ALICE.id
+        assert entry.get("reason") in {None, "flushed"}  # none: a logout that was called so
         assert log.request_level() == []
         self.is_told_as_declared(log, entry, "logout")
 
@@ -491,6 +505,16 @@ class AdapterContract:
         else:
             assert first == second != third
             assert first and third
+
+    def test_a_session_that_nobody_has(self, alice, log):
+        """A cookie that is no session is one entry with its hash, once a cookie, and in the same words everywhere."""
+        alice.cookies.update((name, token_urlsafe(24)) for name in alice.cookies)
+        alice.get("/me/")
+        entry = log.only("session_use_after_expire")
+        assert (entry["reason"], entry["event.outcome"]) == ("unknown_session", "failure")
+        assert entry["seclog.session.id_hash"]
+        assert "user.id" not in entry
+        assert not [cookie for cookie in alice.cookies.values() if cookie in json.dumps(log.everything)]
 
     def test_token_created(self, browser, log):
         """A token that is given out is one entry that names its user, without the token."""
@@ -647,8 +671,11 @@ class AdapterContract:
 
     def test_not_logged_in(self, browser, log):
         """Who has to log in first is one entry, whether sent to the login or refused."""
-        assert browser.get("/members/").status in (302, 303, 307, 401)
-        assert log.only("authz_unauthenticated")["url.path"] == "/members/"
+        status = browser.get("/members/").status
+        assert status in (302, 303, 307, 401)
+        entry = log.only("authz_unauthenticated")
+        assert entry["url.path"] == "/members/"
+        assert entry["reason"] in ({"unauthorized", "not_authenticated"} if status == 401 else {"login_required"})
 
     def test_logged_in(self, alice, log):
         """Who is logged in is let in, and nothing is told."""
@@ -660,6 +687,7 @@ class AdapterContract:
         self.need("csrf")
         assert browser.post("/protected/", form={"a": "b"}).status in (400, 403)
         entry = log.one("malicious_csrf")
+        assert entry["reason"] in CSRF_REASONS
         self.is_told_as_declared(log, entry, "csrf")
         if "csrf" not in self.BY_CALL:
             assert log.request_level() == [entry]
@@ -1277,7 +1305,8 @@ class AdapterContract:
 
     def test_declarations(self):
         """What a binding declares is something the contract knows."""
-        assert self.BY_CALL <= FACTS
+        assert self.BY_CALL | self.GUESSED <= FACTS
+        assert self.BY_CALL.isdisjoint(self.GUESSED)
         assert self.WITHOUT <= PARTS
 
 

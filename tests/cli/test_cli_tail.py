@@ -57,6 +57,18 @@ def test_number_of_lines(cli, directory):
     assert len(cli("tail", directory, "-n", 500)[1].splitlines()) == 6
 
 
+@pytest.mark.parametrize("command", ["tail", "events", "verify"])
+def test_a_fallback_directory_in_use_is_mentioned(script, directory, tmp_path, command):
+    """Where no directory is named, nobody must overlook what was written in trouble; an empty one is no news."""
+    fallback = tmp_path / "fallback"
+    settings = {"SECLOG_DIRECTORY": str(directory), "SECLOG_FALLBACK_DIRECTORY": str(fallback)}
+    assert script(command, **settings)[2] == ""
+    record(fallback, *LOGINS)
+    code, _, err = script(command, **settings)
+    assert (code, err.count(str(fallback)), len(err.splitlines())) == (0, 1, 1)
+    assert script(command, fallback, **settings)[2] == ""
+
+
 def test_hosts_are_merged_by_time(cli, tmp_path):
     """Entries of several hosts and processes come in the order of time, whichever segment they are in."""
     forge(

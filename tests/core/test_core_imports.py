@@ -63,8 +63,8 @@ def test_the_public_names_are_few():
     """Adding one is a decision: it is written here too."""
     assert seclog.__all__ == [
         "ConfigurationError", "Event", "EventType", "MissingExtraError", "NotAJournalError", "NotRecordedError",
-        "SeclogError", "Settings", "__version__", "actor", "admin_action", "bind_user", "change", "configure", "emit",
-        "export", "login_failed", "login_succeeded", "sensitive",
+        "SeclogError", "Settings", "__version__", "actor", "admin_action", "bind_user", "change", "configure", "denied",
+        "emit", "export", "login_failed", "login_succeeded", "pseudonym", "sensitive", "unknown_name",
     ]  # fmt: skip
 
 

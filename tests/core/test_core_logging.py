@@ -175,6 +175,44 @@ def test_a_log_record_that_names_an_event_becomes_one(log, entries):
     assert not any(key.startswith(("seclog.lineno", "seclog.args", "seclog.seclog")) for key in entry)
 
 
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def logged_exception(log, error, **about):
+    """Log an exception as apps do, with an event's name."""
+    log.addHandler(EventHandler())
+    try:
+        raise error
+    except Exception:
+        log.exception("refund failed", extra={"seclog_event": "app_unhandled_exception", **about})
+
+
+def test_the_exception_of_a_log_record_comes_along_redacted(log, entries):
+    """`log.exception(…)`: its type, and what it says without the secrets in it."""
+    secret = token_urlsafe(24)
+    logged_exception(log, ValueError(f"refused: password={secret}"))
+    [entry] = entries
+    assert (entry["error.type"], entry["message"]) == ("ValueError", "refund failed")
+    assert entry["seclog.error.message"].startswith("refused: ")
+    assert secret not in json.dumps(entry)
+
+
+def test_an_exception_that_cannot_be_printed(log, entries):
+    """It is named by its type; the handler does not fail."""
+    logged_exception(log, Mute())
+    [entry] = entries
+    assert (entry["error.type"], entry["seclog.error.message"]) == ("Mute", "[unprintable Mute: RuntimeError]")
+
+
+def test_what_the_app_says_of_the_error_stands(log, entries):
+    """An extra of that name is the app's own word; and a log record without an exception has no error."""
+    logged_exception(log, ValueError(), error_type="Refused")
+    log.error("x", exc_info=(None, None, None), extra={"seclog_event": "authz_fail"})
+    assert [entry.get("error.type") for entry in entries] == ["Refused", None]
+
+
 @pytest.mark.parametrize("extra", [None, {"seclog_event": None}, {"seclog_event": 7}])
 def test_other_log_records_are_left_alone(log, entries, extra):
     """Only a record that names an event is one."""

@@ -192,6 +192,18 @@ def test_every_app_plays_the_same_scenes(name):
     assert APPS[name].dialect.words.keys() == APPS["django"].dialect.words.keys()
 
 
+@pytest.mark.parametrize("name", sorted(NEEDS))
+def test_an_app_is_short(name):
+    """All Python of a framework's folder is at most 150 lines, and the shop that they share knows no framework."""
+    folder = CHECKOUT / "example_projects" / f"{name}_app"
+    assert sum(len(file.read_text().splitlines()) for file in folder.rglob("*.py")) <= 150
+    assert (folder / "README.md").exists()
+    for file in (CHECKOUT / "example_projects" / "corner_shop").glob("*.py"):
+        assert not re.search(r"^\s*(from|import) (flask|starlette|fastapi|django|werkzeug)", file.read_text(), re.M), (
+            file
+        )
+
+
 # ── the judge and the leak search, by themselves ─────────────────────────────────────────────────────────────────
 
 SCENE = step(
@@ -253,6 +265,16 @@ def test_the_judge_refuses_what_is_told_twice():
 def test_the_judge_leaves_room_for_what_the_watch_adds():
     """Findings that the watch derives from a request's entries may come in any number."""
     assert judge([played()], [RECORDED, RECORDED | {"event.name": "malicious_excess_404"}]).mismatches == []
+
+
+def test_the_judge_says_what_was_not_learned():
+    """An entry that names a value which no scene has learned is wrong, in so many words; the rest is judged."""
+    unknown = Entry("authz_admin", target=(None, "{kim}"))
+    verdict = judge([played(replace(SCENE, entries=(unknown, *SCENE.entries)))], [RECORDED])
+    [mismatch] = verdict.mismatches
+    assert (mismatch.family, mismatch.title, mismatch.expected) == (10, "a page", "authz_admin")
+    assert mismatch.found == ("cannot be judged: no scene has learned kim",)
+    assert (verdict.expected[10], verdict.met[10], verdict.families) == (1, 0, [7])
 
 
 @pytest.mark.parametrize("before", ["", "x", "xy", "xyz"])

@@ -80,6 +80,8 @@ def test_the_api_examples_run(entries):
         ("config_changed", None),
         ("user_archived", "17"),
         ("authn_login_fail", None),
+        ("authz_fail", "17"),
+        ("authn_token_created", None),
         ("sensitive_read", "5"),
         ("data_export", None),
         ("authz_admin", "7"),

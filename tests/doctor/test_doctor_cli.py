@@ -56,6 +56,7 @@ def run(tmp_path):
     environment = {
         key: value for key, value in ENVIRONMENT.items() if key != "DJANGO_SETTINGS_MODULE"
     }  # the suite's own
+    environment["DEMO_STATE"] = str(tmp_path / "state")  # the examples' own would be left in the checkout
 
     def call(*args, program=(SCRIPT,), cwd=tmp_path, **env):
         done = subprocess.run(
@@ -100,11 +101,11 @@ def test_text_fits_80_columns(run, small_shop):
 # ── the example shop ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_example_shop(run, tmp_path):
+def test_the_example_shop(run):
     """`manage.py seclog doctor` knows the app: nothing is blind, four routes could be decorated."""
     pytest.importorskip("rest_framework")
-    code, out, _ = run("manage.py", "seclog", "doctor", "--format", "json", "--fail-on", "blind", program=(sys.executable,), cwd=SHOP,
-                       DEMO_STATE=str(tmp_path))  # fmt: skip
+    code, out, _ = run("manage.py", "seclog", "doctor", "--format", "json", "--fail-on", "blind", program=(sys.executable,),
+                       cwd=SHOP)  # fmt: skip
     [app] = json.loads(out)["apps"]
     assert code == 0
     assert {family["status"] for family in app["families"]} == {"recorded"}
@@ -117,12 +118,13 @@ def test_the_example_shop(run, tmp_path):
     ]
 
 
-def test_the_example_shop_by_its_wsgi_application(run):
+def test_the_example_shop_by_its_wsgi_application(run, tmp_path):
     """`--app site_config.wsgi:application` leads to the same report."""
     pytest.importorskip("rest_framework")
     code, out, _ = run("doctor", "--app", "site_config.wsgi:application", "--format", "json", cwd=SHOP)
     [app] = json.loads(out)["apps"]
     assert (code, app["framework"], app["installed"]) == (0, "django", True)
+    assert (tmp_path / "state").is_dir()  # and not in the checkout
 
 
 # ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ _LIBRARIES = {
         "allauth.socialaccount",
         "allauth.socialaccount.providers.dummy",
         "allauth.mfa",
+        "allauth.headless",
     ],
     "guardian": ["guardian"],
     "hijack": ["hijack"],
@@ -27,6 +28,20 @@ _LIBRARIES = {
     "dj_rest_auth": ["dj_rest_auth"],
     "graphene_django": ["graphene_django"],
     "channels": ["channels"],
+    "wagtail": [
+        "wagtail.contrib.settings",
+        "wagtail.users",
+        "wagtail.sites",
+        "wagtail.documents",
+        "wagtail.images",
+        "wagtail.snippets",
+        "wagtail.search",
+        "wagtail.admin",
+        "wagtail",
+        "modelcluster",
+        "taggit",
+        "neighbours",
+    ],
 }
 INSTALLED_APPS = [*_APPS, *(app for name, apps in _LIBRARIES.items() if find_spec(name) for app in apps)]
 MIDDLEWARE = [*_MIDDLEWARE]
@@ -56,3 +71,6 @@ HIJACK_PERMISSION_CHECK = "hijack.permissions.superusers_only"
 SOCIALACCOUNT_LOGIN_ON_GET = False
 LOGIN_REDIRECT_URL = "/nowhere/"
 ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+STATIC_URL = "/static/"
+WAGTAIL_SITE_NAME = "shop"
+WAGTAILADMIN_BASE_URL = "http://testserver"

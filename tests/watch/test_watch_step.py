@@ -9,8 +9,10 @@ from pkgutil import resolve_name
 import pytest
 
 from journal.made import closed_segment, dead_segment, entries_of, record, recorder_at
+from seclog.assembly import Installation
 from seclog.events.event import Event
 from seclog.journal.check import check_file, check_journal
+from seclog.settings import Settings
 from seclog.watch import STEP_ENTRIES, Step, Watch, derived_id
 from watch.worlds import HOME, IPHONE, WORK, Host
 
@@ -260,6 +262,65 @@ def test_a_watch_that_cannot_look_back_does_not_begin(host, monkeypatch):
     assert told(host) == expected(host)
 
 
+# ── the fallback directory ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def in_trouble(host, tmp_path):
+    """Return a recorder that had to write into the fallback directory, and that directory."""
+    fallback = tmp_path / "fallback"
+    return recorder_at(fallback, clock=host.clock), fallback
+
+
+def test_what_was_written_in_trouble_is_recognised_as_well(host, tmp_path):
+    """A login from a new place that stands in the fallback directory is told, once, whoever restarts."""
+    other, fallback = in_trouble(host, tmp_path)
+    host.login()
+    source = host.login(address=WORK, recorder=other)
+    for _ in range(2):
+        watch = Watch.at(host.directory, host.recorder, fallback=fallback)
+        watch.tick()
+        watch.tick()
+        watch.close()
+    other.sink.close()
+    assert told(host) == [derived_id(source, "authn_new_ip")]
+
+
+def test_a_dead_segment_in_the_fallback_directory_is_closed(host, tmp_path):
+    """What a process left open there gets its end as well."""
+    path = dead_segment(tmp_path / "fallback")
+    watch = Watch.at(host.directory, host.recorder, fallback=tmp_path / "fallback")
+    watch.tick()
+    watch.close()
+    assert entries_of(path)[-1]["event.name"] == "audit_log_stopped"
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_text("no folder")], ids=["none", "a file"])
+def test_a_fallback_directory_that_is_none_does_not_stop_the_watch(host, tmp_path, make):
+    """The journal itself is watched all the same."""
+    make(tmp_path / "fallback")
+    watch = Watch.at(host.directory, host.recorder, fallback=tmp_path / "fallback")
+    host.login()
+    host.login(address=WORK)
+    watch.tick()
+    watch.close()
+    assert len(told(host)) == 1
+
+
+def test_an_installation_watches_its_fallback_directory(host, tmp_path):
+    """The setting is all it takes."""
+    settings = Settings.load({"directory": host.directory, "fallback_directory": tmp_path / "fallback"}, environ={})
+    installation = Installation(settings)
+    other, _ = in_trouble(host, tmp_path)
+    host.login()
+    source = host.login(address=WORK, recorder=other)
+    watch = installation._make_watch()
+    watch.tick()
+    watch.close()
+    installation.shut_down()
+    other.sink.close()
+    assert told(host) == [derived_id(source, "authn_new_ip")]
+
+
 # ── election ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -345,6 +406,7 @@ def test_a_broken_segment_is_told_whole_and_once(host):
         "service.name": "watcher",
         "seclog.segment.id": path.stem,
         "seclog.line": 3,
+        "seclog.source.seq": 3,
         "seclog.expected": problem.expected,
         "seclog.actual": problem.found,
     }

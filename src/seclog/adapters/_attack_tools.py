@@ -73,7 +73,11 @@ TOKENS: Final[dict[str, str]] = {
 
 _MAX_AGENT: Final = 512  # a tool names itself early; what follows is ballast
 _MEMO_CAP: Final = 2048  # user agents come from clients: the memo may not grow with them
-_memo: dict[str, str] = {}
+_memo: dict[str, str] = {"": ""}
+
+known_tool: Final = _memo.get
+"""Return the tool that a user agent (or "") was found to name, "" if none, None if nobody has looked. A bound method, not
+a function around it: it stands in the way of every request."""
 
 
 def tool_of(user_agent: str | None) -> str | None:
@@ -90,16 +94,12 @@ def tool_of(user_agent: str | None) -> str | None:
     return _look(user_agent) if known is None else known or None
 
 
-def is_known_harmless(user_agent: str | None) -> bool:
-    """Tell whether a user agent was looked at before and names no tool; the cheapest question there is."""
-    return user_agent is None or _memo.get(user_agent) == ""
-
-
 def _look(user_agent: str) -> str | None:
     lowered = user_agent[:_MAX_AGENT].lower()
     found = next((tool for token, tool in TOKENS.items() if token in lowered), "")
     if len(user_agent) <= _MAX_AGENT:
         if len(_memo) >= _MEMO_CAP:
             _memo.clear()
+            _memo[""] = ""
         _memo[user_agent] = found
     return found or None

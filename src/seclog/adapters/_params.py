@@ -43,6 +43,22 @@ def pair_facts(pairs: Iterable[tuple[str, list[Any]]], special: Special | None =
     return {**shown, "…": f"{left_out} more"} if left_out else shown
 
 
+def form_facts(form: Any, files: Any, special: Special) -> dict[str, object]:
+    """Return a form and its files as a framework parsed them.
+
+    Args:
+        form: has `lists()`: names and all their values; None or empty if there is none.
+        files: the same of files.
+        special: turns a file into its name, size and declared type.
+    """
+    found: dict[str, object] = {}
+    if form:
+        found["form"] = pair_facts(form.lists(), special)
+    if files:
+        found["files"] = [special(file) for _, many in files.lists() for file in many][:MAX_PARAMETERS]
+    return found
+
+
 def json_facts(content_type: str | None, body: bytes | None) -> object:
     """Return a body that somebody read, if it says that it is JSON; what it is instead if it is not."""
     if not body or not content_type or not content_type.partition(";")[0].strip().endswith(("/json", "+json")):

@@ -69,16 +69,25 @@ class WebScope(Scope):
         """Take note that the request must be refused, even if the app catches the error."""
         self.is_refused = True
 
-    def propose(self, event: Event) -> None:
+    @property
+    def is_answered(self) -> bool:
+        """Tell whether the response has started: the request-level event is decided, and none is waited for."""
+        return self.status is not None
+
+    def propose(self, event: Event, *, by_app: bool = False) -> bool:
         """Offer a request-level event; that of the highest precedence is recorded when the request ends.
 
         What the app's own code has told of this request stands: nothing of the same or a lesser rank is told after it.
+        Of two of one rank, the app's counts, else the first.
         """
         rank = _rank(event.type)
         if any(_rank(kind) <= rank < len(PRECEDENCE) for kind in self.recorded):
-            return
-        if self.candidate is None or rank < self.candidate[0]:
+            return True
+        if by_app and self.is_answered:
+            return False
+        if self.candidate is None or rank < self.candidate[0] + by_app:
             self.candidate = (rank, event)
+        return True
 
     def note(self, name: str, value: Any) -> None:
         """Leave a fact for another hook of this request."""

@@ -24,8 +24,19 @@ REFUSAL: Final = "This action cannot be recorded at the moment and was therefore
 RETRY_AFTER: Final = "5"
 
 
+_RENAMED: Final = {
+    413: "request_entity_too_large",
+    414: "request_uri_too_long",
+    416: "requested_range_not_satisfiable",
+    422: "unprocessable_entity",
+}
+"""Statuses that Python 3.13 calls by the names of RFC 9110; a reason is the same on every Python."""
+
+
 def reason_of(status: int) -> str | None:
     """Return a status code's name as a reason, such as "not_found"."""
+    if status in _RENAMED:
+        return _RENAMED[status]
     try:
         return HTTPStatus(status).name.lower()
     except ValueError:

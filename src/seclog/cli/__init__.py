@@ -39,7 +39,12 @@ def main() -> None:
 
 
 def run(
-    args: list[str], *, settings: Settings | None = None, prog: str = "seclog", framework: str | None = None
+    args: list[str],
+    *,
+    settings: Settings | None = None,
+    prog: str = "seclog",
+    framework: str | None = None,
+    app: object = None,
 ) -> int:
     """Run one command and return its exit code. Never exits; errors with a name become one line.
 
@@ -48,9 +53,10 @@ def run(
         settings: what is in force in the calling project; None reads file and environment, if needed.
         prog: what the program is called in help and messages.
         framework: the framework of the calling project; `seclog doctor` then knows the app.
+        app: the app that calls, if the framework does not know it by itself.
     """
     try:
-        code = _run(args, settings, prog, framework)
+        code = _run(args, settings, prog, framework, app)
         sys.stdout.flush()
     except MissingExtraError as error:
         return _complain(str(error))
@@ -68,7 +74,7 @@ def run(
     return code
 
 
-def _run(args: list[str], settings: Settings | None, prog: str, framework: str | None) -> int:
+def _run(args: list[str], settings: Settings | None, prog: str, framework: str | None, app: object) -> int:
     try:
         import click
 
@@ -79,7 +85,7 @@ def _run(args: list[str], settings: Settings | None, prog: str, framework: str |
 
     try:
         # not click's own main(): it turns a closed pipe into 1, which is BROKEN here, and exits
-        with seclog.make_context(prog, list(args), obj=Session(settings, framework)) as context:
+        with seclog.make_context(prog, list(args), obj=Session(settings, framework, app)) as context:
             code = seclog.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code

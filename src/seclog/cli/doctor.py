@@ -44,7 +44,7 @@ def doctor(
     from seclog.doctor.standards import answers
     from seclog.doctor.text import lines, standard_lines
 
-    report = examine(*look_at(target, session.framework))
+    report = examine(*look_at(target, session.framework, session.app))
     if form == "json":
         session.output.stored(msgspec.json.encode(_document(report, standard)))
     else:

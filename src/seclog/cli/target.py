@@ -40,12 +40,13 @@ class TargetError(SeclogError):
     """The app that was named cannot be examined; the message says why, in one line."""
 
 
-def look_at(target: str | None, framework: str | None) -> tuple[tuple[App, ...], Surroundings]:
+def look_at(target: str | None, framework: str | None, app: Any = None) -> tuple[tuple[App, ...], Surroundings]:
     """Return the facts of the app that was named, of what is mounted in it, and of what is around them.
 
     Args:
         target: "module:app", "module:factory()", or None if the framework knows its app by itself.
         framework: the framework, if it is known already ("django" for `manage.py`).
+        app: the app that calls, where no target is named and the framework has app objects.
 
     Raises:
         TargetError: the app cannot be imported, or is of no framework that we know.
@@ -53,7 +54,7 @@ def look_at(target: str | None, framework: str | None) -> tuple[tuple[App, ...],
     if target is None:
         if framework is None:
             raise TargetError('name the app: --app module:app, or --app "module:create_app()"')
-        return _looked([("", None, framework)], "manage.py")
+        return _looked([("", app, framework)], "manage.py" if app is None else "this app")
     with redirect_stdout(sys.stderr), _told(target):
         app = _load(target)
     return _looked([("", app, _framework(app, target))], target)

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from seclog.events.event import Event
+
 
 class Context(
     msgspec.Struct,
@@ -138,6 +140,18 @@ class Scope:
     async def aresolve_user(self) -> None:
         """Do the same in the event loop."""
 
+    def propose(self, event: Event, *, by_app: bool = False) -> bool:
+        """Take a request-level event, to be recorded when the request ends.
+
+        Args:
+            event: what the request comes to.
+            by_app: whether the app's own code says so.
+
+        Returns:
+            Whether it is taken; if not, as outside of a request, it is the caller's to record.
+        """
+        return False
+
     def not_recorded(self) -> None:
         """Take note that an event could not be recorded and `on_failure="block"` wants the request refused."""
 
@@ -177,6 +191,10 @@ class JobScope(Scope):
         """Do the same in the event loop."""
         if self.parent is not None:
             await self.parent.aresolve_user()
+
+    def propose(self, event: Event, *, by_app: bool = False) -> bool:
+        """Inside a request, offer it to the request."""
+        return self.parent is not None and self.parent.propose(event, by_app=by_app)
 
     def not_recorded(self) -> None:
         """Inside a request, the request is refused."""

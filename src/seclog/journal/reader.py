@@ -7,6 +7,7 @@ nothing of what is in them: `parse` says what is not an entry.
 import errno
 import fcntl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -159,17 +160,22 @@ class Reader:
 
     Args:
         folder: `journal/<host>`.
+        others: the same below further directories; one that is not there, or cannot be read, is passed over.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *others: Path) -> None:
         self._folder = folder
+        self._others = others
 
     def segments(self) -> list[Path]:
         """Return the segments there are now, oldest first."""
-        try:
-            return sorted(_segments_in(self._folder), key=lambda segment: segment.name)
-        except FileNotFoundError:
-            return []
+        found: list[Path] = []
+        with suppress(FileNotFoundError):
+            found += _segments_in(self._folder)
+        for folder in self._others:
+            with suppress(OSError):
+                found += _segments_in(folder)
+        return sorted(found, key=lambda segment: segment.name)
 
     def read(
         self, cursor: Mapping[str, int], limit: int, max_bytes: int = MAX_READ

@@ -60,6 +60,7 @@ class ASGIContract(AdapterContract):
             "validation",
         ]
     )
+    GUESSED = frozenset({"login_success"})
     WITHOUT = frozenset({"csrf", "session_hash"})
     ORDERS_ROUTE = "/orders/{id:int}/"
     create = staticmethod(create_starlette)

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from conftest import whole
 from seclog.adapters._attack_tools import TOKENS, tool_of
-from seclog.adapters.django.errors import fingerprint
+from seclog.adapters._exceptions import fingerprint
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -448,5 +448,6 @@ def test_the_memory_of_user_agents_is_bounded():
         tool_of(f"agent {i}")
     assert tool_of("x" * 100_000 + "sqlmap") is None
     assert len(_attack_tools._memo) <= 2048
+    assert _attack_tools.known_tool("") == ""  # no user agent is nothing to look at, ever
     assert max(map(len, _attack_tools._memo)) <= 512
     assert all(token == token.lower() for token in TOKENS)

@@ -1,5 +1,7 @@
 """Family 10 in Flask: the app's own commands, and `flask seclog`."""
 
+import json
+
 import click
 import pytest
 from flask.cli import AppGroup
@@ -106,3 +108,16 @@ def test_flask_seclog_with_a_wrong_setting(app, runner):
     result = runner.invoke(args=["seclog", "settings"])
     assert result.exit_code == 2
     assert "SECLOG['service']" in result.output
+
+
+def test_flask_seclog_doctor_looks_at_its_own_app(app, runner):
+    """Without `--app` the doctor examines the app that it runs in."""
+
+    @app.post("/pay-out")
+    def pay_out():
+        return ""
+
+    result = runner.invoke(args=["seclog", "doctor", "--format", "json"])
+    assert result.exit_code == 0, result.output
+    [found] = json.loads(result.output)["apps"]
+    assert (found["framework"], found["installed"]) == ("flask", True)

@@ -69,6 +69,7 @@ class FlaskContract(AdapterContract):
             "validation",
         ]
     )
+    GUESSED = frozenset({"login_success"})
     WITHOUT = frozenset({"websocket", "session_hash"} | (set() if HAS_CSRF else {"csrf"}))
     ORDERS_ROUTE = "/orders/<int:id>/"
     Browser = WSGIBrowser

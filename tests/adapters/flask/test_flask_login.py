@@ -53,6 +53,7 @@ def test_a_login_as_a_whole(app, client, told):
         "event.name": "authn_login_success",
         "message": "Login succeeded",
         "seclog.auth.method": "password",
+        "seclog.detected_by": "heuristic",
         "seclog.device.accept_language": "de",
     }
     assert whole(created) == context | {"event.name": "session_created", "message": "Session created"}
@@ -84,6 +85,7 @@ def test_a_failed_login_as_a_whole(app, client, told):
         "seclog.request.id": "<request id>",
         "seclog.duration_ms": "<ms>",
         "seclog.auth.method": "password",
+        "seclog.detected_by": "heuristic",
     }
 
 

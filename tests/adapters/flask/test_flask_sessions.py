@@ -52,6 +52,7 @@ def test_logout_as_a_whole(doors, client, told):
         entry.pop(name, None)
     assert whole(entry) == {
         "schema": "seclog/1",
+        "reason": "flushed",
         "timestamp": "<time>",
         "event.name": "session_logout",
         "event.id": "<id>",

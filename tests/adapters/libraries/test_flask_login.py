@@ -102,6 +102,7 @@ def test_a_page_for_users_refuses_nobody(client, entries):
     assert (entry["event.name"], entry["reason"]) == ("authz_unauthenticated", "login_required")
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning:flask_login")  # its cookie's expiry
 def test_a_remembered_user_is_a_login(app, client, entries):
     """The remember cookie makes a new session without a password."""
     client.post("/login/2")

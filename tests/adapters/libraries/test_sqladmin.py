@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from adapters.libraries_door import Door
+from seclog.adapters.asgi import SecurityEventMiddleware
 from seclog.adapters.integrations import sqladmin as integration
 
 PASSWORD = token_urlsafe()
@@ -95,3 +96,15 @@ def test_rows_and_exports_are_told(client, entries):
     ]
     assert {e["user.id"] for e in entries} == {"7"}
     assert entries[2]["seclog.count"] == 1
+
+
+def test_the_asgi_door_tells_of_an_exports_file_as_well(client, entries):
+    """With the real adapter: what was exported, and the file that left, as at every door."""
+    with TestClient(SecurityEventMiddleware(client.app.app), follow_redirects=False) as real:
+        real.post("/admin/login", data={"username": "root", "password": PASSWORD})
+        entries.clear()
+        assert "attachment" in real.get("/admin/parcel/export/csv").headers["content-disposition"]
+    assert [e["event.name"] for e in entries if not e["event.name"].startswith("sys_")] == [
+        "data_export",
+        "data_download",
+    ]

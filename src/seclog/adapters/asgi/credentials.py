@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from seclog import api
 from seclog.adapters._hooks import tell
+from seclog.adapters._logins import HEURISTIC
 from seclog.adapters.asgi import routes
 from seclog.adapters.asgi.request import RequestScope
 from seclog.events import Event, EventType
@@ -104,10 +105,10 @@ def cookie(scope: RequestScope, name: str) -> str | None:
 
 
 def _tell_basic(credential: str) -> None:
-    """A refused HTTP Basic header is a failed login: it carries a name and a password."""
+    """A refused HTTP Basic header is a failed login: it carries a name and a password. That those were why, is a guess."""
     try:
         name, colon, _ = b64decode(credential, validate=True).decode("utf-8", "replace").partition(":")
     except (ValueError, binascii.Error):
         name, colon = "", ""
     reason = "invalid_credentials" if colon else "malformed"
-    api.login_failed(name[:256] if colon else "", reason, known=not colon, auth_method="basic")
+    api.login_failed(name[:256] if colon else "", reason, known=not colon, auth_method="basic", **HEURISTIC)

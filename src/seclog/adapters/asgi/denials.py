@@ -5,25 +5,16 @@ answers 400; a refused WebSocket is closed with 1008, 4403 or 1000, or answered 
 """
 
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from seclog.adapters import _denials
+from seclog.adapters._denials import sent_to_login
 from seclog.adapters._login_names import is_login_name, is_logout_name
 from seclog.adapters.asgi import credentials, routes
 from seclog.adapters.asgi.errors import is_a
 from seclog.adapters.asgi.request import RequestScope
 from seclog.events import Event, EventType
 
-# A request that did one of these leads to the login because it is done, not because it was refused.
-_ENDS_AT_LOGIN: Final = frozenset(
-    {
-        EventType.SESSION_LOGOUT,
-        EventType.AUTHN_LOGIN_FAIL,
-        EventType.AUTHN_PASSWORD_CHANGE,
-        EventType.AUTHN_PASSWORD_RESET_COMPLETE,
-        EventType.AUTHN_PASSWORD_RESET_REQUEST,
-        EventType.USER_CREATED,
-    }
-)
 _MAX_LOCATION: Final = 4096
 
 
@@ -32,15 +23,13 @@ def denial(scope: RequestScope, status: int) -> Event | None:
     if 300 <= status < 400:
         if not leads_to_login(scope):
             return None
-        if scope.user is not None:
-            return denied(scope, "redirected_to_login")
-        return unauthenticated(scope, "login_required")
+        return sent_to_login(scope.user is not None, scope.view, _permission(scope))
     if is_a(scope.exception, "AuthenticationError", "starlette.authentication"):
         return unauthenticated(scope, "authentication_failed")
+    if status in {401, 403} and scope.user is None and credentials.are_missing(scope):
+        return unauthenticated(scope, "not_authenticated")  # FastAPI answers 401, before 0.122 it was 403
     if status == 401 and scope.user is None:
         return unauthenticated(scope, "unauthorized")
-    if status == 403 and scope.user is None and credentials.are_missing(scope):
-        return unauthenticated(scope, "not_authenticated")  # FastAPI before 0.122 answers 403 then
     if status in {401, 403}:
         by_exception = status == 403 and getattr(scope.exception, "status_code", None) == 403
         reason = "permission_denied" if by_exception else "unauthorized" if status == 401 else "forbidden"
@@ -49,20 +38,17 @@ def denial(scope: RequestScope, status: int) -> Event | None:
 
 
 def denied(scope: RequestScope, reason: str, **more: object) -> Event:
-    """Return the event for somebody who may not do this; the missing permission is named if known."""
-    permission = scope.denied_permission or " ".join(routes.facts(scope).scopes) or None
-    fields = {"seclog.view": scope.view, "seclog.permission": permission, **more}
-    return Event(type=EventType.AUTHZ_FAIL, reason=reason, fields=_known(fields))
+    """Return the event for somebody who may not do this."""
+    return _denials.denied(reason, scope.view, _permission(scope), **more)
 
 
 def unauthenticated(scope: RequestScope, reason: str, **more: object) -> Event:
     """Return the event for somebody who would have to say who they are first."""
-    fields = {"seclog.view": scope.view, **more}
-    return Event(type=EventType.AUTHZ_UNAUTHENTICATED, reason=reason, fields=_known(fields))
+    return _denials.unauthenticated(reason, scope.view, **more)
 
 
-def _known(fields: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in fields.items() if value is not None}
+def _permission(scope: RequestScope) -> str | None:
+    return scope.denied_permission or " ".join(routes.refused(scope)) or None
 
 
 def leads_to_login(scope: RequestScope) -> bool:
@@ -71,18 +57,13 @@ def leads_to_login(scope: RequestScope) -> bool:
     if not location or len(location) > _MAX_LOCATION:
         return False
     target = urlsplit(location)
-    here = scope.path.rstrip("/")
-    if scope.status == 303 and _comes_back(target.query, here):
+    if scope.status == 303 and _comes_back(target.query, scope.path.rstrip("/")):
         return True  # `requires(redirect=…)`, whatever the page is called
     if not is_login_name(target.path[-256:]):
         return False
-    if scope.recorded and not _ENDS_AT_LOGIN.isdisjoint(scope.recorded):
-        return False
     if is_logout_name(scope.path[-256:]):
         return False  # somebody logged out who was not logged in
-    if here and unquote(target.path).rstrip("/").endswith(here):
-        return False  # the login itself, with another scheme or slash
-    return bool(target.query) or scope.method in {"GET", "HEAD"}  # a form that is done may lead there as well
+    return _denials.is_refusal(scope, scope.method, scope.path, target)
 
 
 def _comes_back(query: str, here: str) -> bool:

@@ -11,9 +11,9 @@ outer one tells: the frameworks' own entries in the ASGI scope are there for bot
 import asyncio
 import inspect
 import sys
-import time
 from collections.abc import Awaitable
 from importlib.util import find_spec
+from time import perf_counter_ns
 from typing import Any, Final
 
 from seclog.adapters._hooks import complain
@@ -23,6 +23,7 @@ from seclog.adapters.asgi import response as observers
 from seclog.adapters.asgi.downloads import Download
 from seclog.adapters.asgi.lookout import Lookout
 from seclog.adapters.asgi.request import RequestScope
+from seclog.adapters.asgi.response import is_quiet
 from seclog.adapters.asgi.startup import App, Message, Receive, Send
 from seclog.context import enter, leave, leave_here
 from seclog.errors import MissingExtraError, NotRecordedError
@@ -79,8 +80,9 @@ class SecurityEventMiddleware:
             await startup.live(self.app, scope, receive, send)
             return
         token = enter(visit)
+        app = self.app  # calling an attribute takes the interpreter longer
         try:
-            await self.app(scope, visit.receive, visit.send)
+            await app(scope, visit.receive, visit.send)
         except NotRecordedError:
             await visit.refuse()
         except BaseException as error:
@@ -122,18 +124,50 @@ class Visit(RequestScope):
         lookout: looks for the client while it does.
     """
 
-    _held: Message | None = None
-    _is_answered_by_us = False
-    _is_failure_told = False
-    _is_started = False
-    lookout: Lookout | None = None
-    download: Download | None = None
+    __slots__ = (
+        "_door",
+        "_held",
+        "_is_answered_by_us",
+        "_is_failure_told",
+        "_is_passing",
+        "_is_started",
+        "_receive",
+        "_send",
+        "download",
+        "lookout",
+    )
 
     def __init__(self, door: SecurityEventMiddleware, asgi: Any, receive: Receive, send: Send) -> None:
-        super().__init__(asgi, time.perf_counter_ns())
+        # All slots here, those of the bases too (a test sees to it): in every request, two calls are a percent.
+        self._context = None
+        self.started_ns = perf_counter_ns()
+        self.harmless = ""
+        self.recorded = ()
+        self.exception = None
+        self.denied_permission = None
+        self.candidate = None
+        self.status = None
+        self.told = None
+        self.is_refused = False
+        self.asgi = asgi
+        self.headers = ()
+        self.body = None
+        self.body_size = 0
         self._door = door
         self._receive = receive
         self._send = send
+        self._held: Message | None = None
+        self._is_answered_by_us = False
+        self._is_failure_told = False
+        self._is_passing = False
+        self._is_started = False
+        self.download: Download | None = None
+        self.lookout: Lookout | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Tell whether the response has started, or the handshake of a WebSocket is decided."""
+        return self._is_started
 
     async def receive(self) -> Message:
         """Look at what the app reads; nothing is read for the sake of a log."""
@@ -150,19 +184,19 @@ class Visit(RequestScope):
     @_coroutine_function
     def send(self, message: Message) -> Awaitable[None]:
         """Look at what the app sends, and send it. No coroutine of ours where there is nothing to wait for."""
+        send = self._send  # calling an attribute takes the interpreter longer
+        if self._is_passing:
+            return send(message)
         if self._is_answered_by_us or self.download is not None:
             return self._send_file(message)
         if message["type"] == "http.response.start":
             self._start(message)
             if self.is_refused:
                 return self.refuse()
-            if self._is_file_of_known_size():
+            if not self._is_passing and self.header(b"content-length") is not None:
                 self._held = message  # until it is known whether all of it comes at once, and may be refused
                 return _nothing()
-        return self._send(message)
-
-    def _is_file_of_known_size(self) -> bool:
-        return self.download is not None and self.header(b"content-length") is not None
+        return send(message)
 
     def _start(self, message: Message) -> None:
         if self._is_started:
@@ -170,18 +204,19 @@ class Visit(RequestScope):
         self._is_started = True
         self.status = status = message["status"]
         headers = message.get("headers", ())
-        if not isinstance(headers, list):
+        if type(headers) is not list:
             headers = message["headers"] = list(headers)  # an iterable, which may be one that ends
         self.headers = headers
         try:
-            if status >= 400:
-                errors.remember(self)
-            if not observers.is_quiet(self, status, self._door.session_middleware):
+            if not is_quiet(self, status, self._door.session_middleware):
+                if status >= 400:
+                    errors.remember(self)
                 self._observe()
         except NotRecordedError:
             self.not_recorded()
         except Exception as error:  # noqa: BLE001 - counted and logged by `complain`
             complain("looking at the response", error)
+        self._is_passing = self.download is None  # what follows tells nothing
 
     def _observe(self) -> None:
         self._is_failure_told = (self.status or 0) >= 400
@@ -231,6 +266,7 @@ class Visit(RequestScope):
         if self._is_answered_by_us or (self._is_started and self._held is None and not self.is_refused):
             return
         self._is_answered_by_us = True
+        self._is_passing = False
         self._held = None
         await self._send({"type": "http.response.start", "status": 503, "headers": list(_REFUSAL_HEADERS)})
         await self._send({"type": "http.response.body", "body": REFUSAL.encode()})
@@ -257,6 +293,8 @@ class Visit(RequestScope):
 
 class WebSocketVisit(Visit):
     """A WebSocket connection on its way through the door: refused before it is accepted, or left to the app."""
+
+    __slots__ = ()
 
     async def receive(self) -> Message:
         """Pass on what the client sends."""

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from seclog.adapters._exceptions import class_name, fingerprint, raised_at
+from seclog.adapters import _failures
+from seclog.adapters._failures import answered, special
 from seclog.adapters._hooks import contained
-from seclog.adapters._status import ASKED_BY_BROWSERS, BY_STATUS, reason_of
+from seclog.adapters._status import ASKED_BY_BROWSERS, BY_STATUS
 from seclog.adapters.asgi import request as scopes
 from seclog.adapters.asgi.parameters import parameters
 from seclog.adapters.asgi.request import RequestScope
@@ -30,6 +31,8 @@ _MAX_NAME: Final = 128
 _CHOICES: Final = frozenset({"enum", "literal_error"})
 """Kinds of error that the app's own forms cannot cause."""
 _EXTRANEOUS: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+_REFUSED_LOGIN: Final = frozenset({400, 422})
+"""How token endpoints answer a wrong password (RFC 6749 §5.2), besides 401 and 403, which `denials` tells."""
 _VALIDATION: Final = frozenset({"RequestValidationError", "WebSocketRequestValidationError"})
 
 
@@ -128,33 +131,16 @@ def failure(scope: RequestScope, status: int) -> Event | None:
         return refused_input(scope, exception)
     if status < 400 or (status == 404 and is_noise(scope)):
         return None
+    if status in _REFUSED_LOGIN and EventType.AUTHN_LOGIN_FAIL in scope.recorded:
+        return None  # the answer to a failed login, which is told: nothing is wrong with the request
     if status in BY_STATUS:
-        fields = {
-            "seclog.allowed_methods": scope.header(b"allow"),
-            "seclog.retry_after": scope.header(b"retry-after"),
-        }
-        known: dict[str, object] = {key: value for key, value in fields.items() if value is not None}
-        return Event(type=BY_STATUS[status], fields=known)
-    about: dict[str, object] = {"seclog.params_censored": parameters(scope)}
-    if exception is not None:
-        about["error.type"] = class_name(exception)
-    if status >= 500:
-        about.setdefault("error.type", str(status))  # OpenTelemetry: when there is nothing better
-        return Event(type=EventType.API_SERVER_ERROR, reason=reason_of(status), fields=about)
-    return Event(type=EventType.API_CLIENT_ERROR, reason=reason_of(status), fields=about)
+        return special(status, scope.header(b"allow"), scope.header(b"retry-after"))
+    return answered(status, exception, parameters(scope))
 
 
 def unhandled(scope: RequestScope, exception: BaseException) -> Event:
-    """Return the event of an exception that nobody handled. Its text stays out: it may hold anything."""
-    return Event(
-        type=EventType.APP_UNHANDLED_EXCEPTION,
-        fields={
-            "error.type": class_name(exception),
-            "seclog.error.fingerprint": fingerprint(exception),
-            "seclog.error.location": raised_at(exception),
-            "seclog.params_censored": parameters(scope),
-        },
-    )
+    """Return the event of an exception that nobody handled."""
+    return _failures.unhandled(exception, parameters(scope))
 
 
 def refused_input(scope: RequestScope, exception: Any) -> Event:

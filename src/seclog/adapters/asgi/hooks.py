@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from seclog.adapters._hooks import contained
+from seclog.adapters.asgi import permissions
 
 INTEGRATIONS: Final[dict[str, tuple[str, ...]]] = {
     "authlib": ("authlib",),
@@ -19,7 +20,12 @@ later. It gets the app (any ASGI app), must be idempotent, and do nothing for an
 
 
 def connect_all(app: Any) -> None:
-    """Connect the integrations of the libraries that are there. One that fails leaves the others working."""
+    """Connect Starlette's own checks and the integrations of the libraries that are there.
+
+    One that fails leaves the others working.
+    """
+    with contained("connecting Starlette"):
+        permissions.connect()
     for library, names in INTEGRATIONS.items():
         if library in sys.modules:
             for name in names:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from seclog import api
-from seclog.adapters._attack_tools import is_known_harmless, tool_of
+from seclog.adapters._attack_tools import known_tool, tool_of
 from seclog.adapters._hooks import complain
 from seclog.adapters.asgi import credentials, denials, downloads, errors, login, sessions
 from seclog.adapters.asgi.downloads import Download
@@ -27,7 +27,7 @@ def is_quiet(scope: RequestScope, status: int, session_middleware: Any) -> bool:
     """
     if status >= 300 or scope.candidate is not None or scope.exception is not None or scope.told is not None:
         return False
-    installation = api.installed()
+    installation = api._installed  # asking `installed()` is a call in every request
     if installation is None or (installation.settings.sensitive_paths and downloads.is_sensitive(scope)):
         return False
     for name, _ in scope.headers:
@@ -36,7 +36,7 @@ def is_quiet(scope: RequestScope, status: int, session_middleware: Any) -> bool:
     asgi = scope.asgi
     for name, value in asgi["headers"]:
         if name == b"user-agent":
-            if not is_known_harmless(value.decode("latin-1")):
+            if known_tool(value.decode("latin-1")) != "":
                 return False
             break
     if session_middleware is not None and sessions.is_lost(scope, session_middleware):

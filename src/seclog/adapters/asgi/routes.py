@@ -3,6 +3,7 @@
 FastAPI is not imported: its classes are known by their names. A route of another framework has none of this.
 """
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ _FORM: Final = "OAuth2PasswordRequestForm"
 _SECURITY: Final = "SecurityBase"
 _MAX_DEPENDENCIES: Final = 500
 _MAX_KEPT: Final = 4096
+_MAX_FRAMES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,27 @@ def facts(scope: RequestScope) -> Facts:
             _kept.clear()
         _kept[key] = known = (endpoint, _look(endpoint, route))  # the endpoint is kept, so that its id stays its own
     return known[1]
+
+
+def refused(scope: RequestScope) -> tuple[str, ...]:
+    """Return the OAuth scopes that an endpoint asks for and did not get; none, if it was not for them.
+
+    A dependency refuses by an exception, before the endpoint runs. What the token holds only the app knows, unless an
+    `AuthenticationMiddleware` has found it out.
+    """
+    asked = facts(scope).scopes
+    trace = getattr(scope.exception, "__traceback__", None)
+    if not asked or trace is None:
+        return ()
+    endpoint = getattr(inspect.unwrap(scope.asgi["endpoint"]), "__code__", None)
+    for _ in range(_MAX_FRAMES):
+        if trace is None:
+            break
+        if trace.tb_frame.f_code is endpoint:
+            return ()
+        trace = trace.tb_next
+    held = getattr(scope.asgi.get("auth"), "scopes", ())
+    return tuple(name for name in asked if name not in held)
 
 
 def _look(endpoint: Any, route: Any) -> Facts:

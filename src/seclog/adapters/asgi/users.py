@@ -7,17 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from seclog.adapters._scope import session_hash
+from seclog.adapters._users import Who, as_id, kept_key, session_user, user_in
 
-Who = tuple[str, str | None]
-"""Id and name."""
+__all__ = ["Who", "session_id", "session_user", "user_of"]
 
-USER_KEYS: Final = ("_user_id", "user_id", "userid", "uid", "user", "username", "account_id", "email", "id")
-"""Names under which apps keep in the session who is logged in; the first one found counts."""
-NAME_KEYS: Final = ("username", "user_name", "login", "email")
-_IN_USER: Final = ("id", "user_id", "sub", "uid", "username", "email")
-"""Where a whole user is kept (`session["user"] = {…}`), what tells who it is."""
-SESSION_KEYS: Final = ("sid", "session_id", "_session_id", "csrf_token", "_csrf_token")
-"""Random values that stay for as long as a session does."""
 _ID_ATTRIBUTES: Final = ("id", "pk", "user_id", "sub", "uid", "username", "identity")
 _NAME_ATTRIBUTES: Final = ("username", "user_name", "email", "display_name")
 
@@ -31,11 +24,11 @@ def user_of(user: Any) -> Who | None:
     if user is None or getattr(user, "is_authenticated", True) is False:
         return None
     if isinstance(user, str | int):
-        return _with_name(_id(user), None)
+        return _with_name(as_id(user), None)
     if isinstance(user, Mapping):
-        return _with_name(*_user_in(user))
-    found = (_id(_attribute(user, key)) for key in _ID_ATTRIBUTES)
-    names = (_id(_attribute(user, key)) for key in _NAME_ATTRIBUTES)
+        return _with_name(*user_in(user))
+    found = (as_id(_attribute(user, key)) for key in _ID_ATTRIBUTES)
+    names = (as_id(_attribute(user, key)) for key in _NAME_ATTRIBUTES)
     name = next((text for text in names if text is not None), None)
     return _with_name(next((text for text in found if text is not None), None) or name, name)
 
@@ -54,47 +47,10 @@ def _attribute(user: Any, name: str) -> object:
     return str(value) if type(value).__name__ in {"UUID", "ObjectId", "ULID"} else value
 
 
-def session_user(session: object) -> Who | None:
-    """Return id and name of the user whom a session belongs to; None if it belongs to nobody."""
-    if not session or not isinstance(session, Mapping):
-        return None
-    for key in USER_KEYS:
-        value = _get(session, key)
-        user = _user_in(value) if isinstance(value, Mapping) else (_id(value), None)
-        if user[0] is not None:
-            return user[0], user[1] or (user[0] if key in NAME_KEYS else _name_in(session))
-    return None
-
-
 def session_id(session: object) -> str | None:
     """Return the keyed hash of what tells a session from others; None where nothing does.
 
     A session that is kept in the cookie has no key, and its signature is new in every answer: what stands in for a
     key is a random value that the app or a library keeps in it. Nothing is put into the session for the sake of a log.
     """
-    if not isinstance(session, Mapping):
-        return None
-    key = next((v for name in SESSION_KEYS if isinstance(v := _get(session, name), str) and v), None)
-    return session_hash(key)
-
-
-def _get(session: Any, key: str) -> Any:
-    """Read a key without the session's noticing."""
-    return dict.get(session, key) if isinstance(session, dict) else session.get(key)
-
-
-def _id(value: object) -> str | None:
-    """Return an id as text; flags, nothing and absurdly long texts are none."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        return None
-    text = str(value)
-    return text if len(text) <= 256 else None
-
-
-def _user_in(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    found = next((text for key in _IN_USER if (text := _id(value.get(key))) is not None), None)
-    return found, _name_in(value)
-
-
-def _name_in(value: Any) -> str | None:
-    return next((text for key in NAME_KEYS if isinstance(text := _get(value, key), str) and text), None)
+    return session_hash(kept_key(session))

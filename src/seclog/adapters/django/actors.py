@@ -4,6 +4,7 @@ from typing import Any
 
 from seclog.adapters.django import request as scopes
 from seclog.context import current
+from seclog.events import EventType
 
 
 def acting_user() -> str | None:
@@ -13,9 +14,12 @@ def acting_user() -> str | None:
 
 
 def resolve_actor() -> None:
-    """Find out who acts, for an event that is sure to follow: that is worth a look-up."""
+    """Find out who acts, for an event that is sure to follow: that is worth a look-up.
+
+    Not after a failed login: whoever guesses passwords must not cost queries, and acts for nobody.
+    """
     scope = current()
-    if scope is not None:
+    if scope is not None and EventType.AUTHN_LOGIN_FAIL not in scope.recorded:
         scope.resolve_user()
 
 

@@ -28,7 +28,12 @@ def connect() -> None:
     for label, names in installation.settings.watch_models.items():
         model = _model(label)
         if model is not None:
-            observe(model, "configuration", _Configuration(model, names))
+            watch(model, names)
+
+
+def watch(model: Any, names: tuple[str, ...] = ()) -> None:
+    """Observe a model whose rows configure the app; without names of fields, all that do not change by themselves."""
+    observe(model, "configuration", _Configuration(model, names))
 
 
 def unknown_models(settings: Settings) -> list[str]:

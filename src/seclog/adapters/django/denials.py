@@ -21,13 +21,16 @@ from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
 from django.utils.translation import get_language
 
+from seclog.adapters import _denials
+from seclog.adapters._denials import is_refusal, sent_to_login
 from seclog.adapters._hooks import contained, wrap_method
 from seclog.adapters.django import request as scopes
 from seclog.adapters.django.request import RequestScope, evaluated_user
 from seclog.events import Event, EventType
 
 _LIBRARY = "Django"
-_LOGIN_REDIRECT: Final = "redirected_to_login"
+_LED: Final = "redirected to the login"
+"""The note under which Django's own way to the login leaves where it leads."""
 
 # How Django's reasons begin (django/middleware/csrf.py) -> what is written as the cause.
 CSRF_REASONS: Final = {
@@ -37,18 +40,6 @@ CSRF_REASONS: Final = {
     "Origin checking failed": "origin_mismatch",
     "Referer checking failed": "referer_mismatch",
 }
-
-# A request that did one of these leads to the login because it is done, not because it was refused.
-_ENDS_AT_LOGIN: Final = frozenset(
-    {
-        EventType.SESSION_LOGOUT,
-        EventType.AUTHN_LOGIN_FAIL,
-        EventType.AUTHN_PASSWORD_CHANGE,
-        EventType.AUTHN_PASSWORD_RESET_COMPLETE,
-        EventType.AUTHN_PASSWORD_RESET_REQUEST,
-        EventType.USER_CREATED,
-    }
-)
 
 
 def connect() -> None:
@@ -61,9 +52,9 @@ def connect() -> None:
     wrap_method(models, "_user_has_perm", _permission_checked, library=_LIBRARY)
     wrap_method(models, "_auser_has_perm", _apermission_checked, library=_LIBRARY)
     # Decorators and the admin look this function up at call time; the others import it by name: their methods
-    wrap_method(views, "redirect_to_login", _led_to_login, library=_LIBRARY)
-    wrap_method(mixins.AccessMixin, "handle_no_permission", _led_to_login, library=_LIBRARY)
-    wrap_method(middleware.LoginRequiredMiddleware, "handle_no_permission", _led_to_login, library=_LIBRARY)
+    wrap_method(views, "redirect_to_login", led_to_login, library=_LIBRARY)
+    wrap_method(mixins.AccessMixin, "handle_no_permission", led_to_login, library=_LIBRARY)
+    wrap_method(middleware.LoginRequiredMiddleware, "handle_no_permission", led_to_login, library=_LIBRARY)
 
 
 # ── what is remembered while the request runs ───────────────────────────────────────────────────────────────
@@ -90,12 +81,13 @@ def _remember(permission: Any) -> None:
             scope.denied_permission = str(permission)
 
 
-def _led_to_login(original: Any, *args: Any, **kwargs: Any) -> Any:
+def led_to_login(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """Remember where a wrapped function leads: that is a login."""
     response = original(*args, **kwargs)
     with contained("remembering a redirect to the login"):
         scope = scopes.of(None)
         if scope is not None:
-            scope.note(_LOGIN_REDIRECT, response.headers.get("Location"))
+            scope.note(_LED, response.headers.get("Location"))
     return response
 
 
@@ -124,9 +116,7 @@ def denial(scope: RequestScope, request: HttpRequest, response: HttpResponseBase
     """Return the event of a refused request, or None if the response refuses nothing."""
     status = response.status_code
     if 300 <= status < 400 and leads_to_login(scope, request, response):
-        if _is_authenticated(request):
-            return denied(scope, request, _LOGIN_REDIRECT)
-        return unauthenticated(request, "login_required")
+        return sent_to_login(_is_authenticated(request), view_name(request), scope.denied_permission)
     if isinstance(scope.exception, PermissionDenied):
         return denied(scope, request, "permission_denied")
     if status == 401 and not _is_authenticated(request):
@@ -138,18 +128,12 @@ def denial(scope: RequestScope, request: HttpRequest, response: HttpResponseBase
 
 def denied(scope: RequestScope, request: HttpRequest, reason: str, **more: object) -> Event:
     """Return the event for somebody who may not do this; the missing permission is named if known."""
-    fields = {"seclog.view": view_name(request), "seclog.permission": scope.denied_permission, **more}
-    return Event(type=EventType.AUTHZ_FAIL, reason=reason, fields={k: v for k, v in fields.items() if v is not None})
+    return _denials.denied(reason, view_name(request), scope.denied_permission, **more)
 
 
 def unauthenticated(request: HttpRequest, reason: str, **more: object) -> Event:
     """Return the event for somebody who would have to say who they are first."""
-    fields = {"seclog.view": view_name(request), **more}
-    return Event(
-        type=EventType.AUTHZ_UNAUTHENTICATED,
-        reason=reason,
-        fields={k: v for k, v in fields.items() if v is not None},
-    )
+    return _denials.unauthenticated(reason, view_name(request), **more)
 
 
 def view_name(request: HttpRequest) -> str | None:
@@ -170,22 +154,14 @@ def leads_to_login(scope: RequestScope, request: HttpRequest, response: HttpResp
     location = response.headers.get("Location")
     if not location:
         return False
-    if scope.noted(_LOGIN_REDIRECT) == location:
+    if scope.noted(_LED) == location:
         return True
     target = urlsplit(location)
     if target.path not in _login_paths(
         str(django_settings.LOGIN_URL), get_urlconf(), get_language(), get_script_prefix()
     ):
         return False
-    if scope.recorded and not _ENDS_AT_LOGIN.isdisjoint(scope.recorded):
-        return False
-    here = request.path.rstrip("/")
-    if here and target.path.rstrip("/").endswith(here):
-        return False  # the login itself, with another scheme, language or slash
-    return bool(target.query) or request.method in {
-        "GET",
-        "HEAD",
-    }  # a form that is done may lead to the login as well
+    return is_refusal(scope, request.method, request.path, target)
 
 
 @lru_cache(maxsize=64)

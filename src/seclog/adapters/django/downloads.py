@@ -6,30 +6,29 @@ a client that goes away is noticed because the server closes the response before
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from email.header import decode_header, make_header
-from email.message import Message
-from email.utils import collapse_rfc2231_value
-from pathlib import PurePosixPath
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from seclog import api
-from seclog.adapters._hooks import complain
+from seclog.adapters import _downloads
+from seclog.adapters._downloads import (
+    DISPOSITION,
+    TELLING,
+    Outgoing,
+    facts,
+    file_name,
+    is_handed_over,
+    is_inline,
+    promised,
+)
 from seclog.adapters.django import request as scopes
 from seclog.adapters.django.request import RequestScope
-from seclog.errors import NotRecordedError
 from seclog.events import Event, EventType
 
-_MAX_DISPOSITION: Final = 4096
-_MAX_NAME: Final = 255  # what file systems allow
-
-# The web server sends the file that these headers name; the app's own answer is empty.
-_HANDED_OVER: Final = ("X-Accel-Redirect", "X-Sendfile", "X-Lighttpd-Send-File")
-_TELLING: Final = frozenset(name.lower() for name in ("Content-Disposition", *_HANDED_OVER))
+__all__ = ["file_name", "has_data", "is_download", "is_sensitive", "is_static_path", "observe"]
 
 
 def has_data(request: HttpRequest, response: HttpResponseBase) -> bool:
@@ -44,24 +43,21 @@ def observe(scope: RequestScope, request: HttpRequest, response: HttpResponseBas
     if is_download(response) and not _is_static(request, response):
         _record(scope, request, response)
     if is_sensitive(request) and not (scope.recorded and EventType.SENSITIVE_READ in scope.recorded):
-        _record_read(request)
+        _downloads.tell_read(request.path, scopes.censored_path(request))
 
 
 def is_download(response: HttpResponseBase) -> bool:
-    """Tell whether a response hands out a file. All but `inline` counts as attachment (RFC 6266 §4.2)."""
+    """Tell whether a response hands out a file."""
     if isinstance(response, FileResponse):
         return True
     names = getattr(response.headers, "_store", None)  # `in headers` raises and catches for every name that is absent
     if names is None:
         names = {name.lower() for name in response.headers}
-    if _TELLING.isdisjoint(names):
+    if TELLING.isdisjoint(names):
         return False
-    disposition = response.headers.get("Content-Disposition")
-    return disposition is None or not disposition.lstrip().lower().startswith("inline") or _is_handed_over(response)
-
-
-def _is_handed_over(response: HttpResponseBase) -> bool:
-    return any(header in response.headers for header in _HANDED_OVER)
+    header = response.headers.get
+    disposition = header(DISPOSITION)
+    return disposition is None or not is_inline(disposition) or is_handed_over(header)
 
 
 def _is_static(request: HttpRequest, response: HttpResponseBase) -> bool:
@@ -76,12 +72,7 @@ def is_static_path(path: str) -> bool:
 
 
 def _record(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> None:
-    fields: dict[str, object] = {
-        "seclog.target.id": scopes.censored_path(request),
-        "file.name": name_of(request, response),
-    }
-    if response.status_code == 206 and "Content-Range" in response.headers:
-        fields["seclog.file.range"] = response.headers["Content-Range"]
+    fields = _facts(request, response)
     if isinstance(response, StreamingHttpResponse) and getattr(response, "file_to_stream", None) is None:
         _Stream(scope, response, fields)
         return
@@ -91,111 +82,54 @@ def _record(scope: RequestScope, request: HttpRequest, response: HttpResponseBas
     api.record(Event(type=EventType.DATA_DOWNLOAD, fields=fields))
 
 
+def _facts(request: HttpRequest, response: HttpResponseBase) -> dict[str, object]:
+    opened = getattr(getattr(response, "file_to_stream", None), "name", None)
+    path = scopes.censored_path(request)
+    return facts(response.headers.get, response.status_code, path, opened if isinstance(opened, str) else None)
+
+
 def _size(response: HttpResponseBase) -> int | None:
     """Return how many bytes leave, as far as the app knows: not when the web server sends the file itself."""
-    headers = response.headers
-    if _is_handed_over(response):
+    if is_handed_over(response.headers.get):
         return None
-    length = str(headers.get("Content-Length", ""))
-    if length.isascii() and length.isdecimal():
-        return int(length)
-    return None if response.streaming else len(response.content)
-
-
-# ── the file's name ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def name_of(request: HttpRequest, response: HttpResponseBase) -> str:
-    """Return the name of the file that leaves: the header's, the file's own, or the path's last part."""
-    headers = response.headers
-    name = file_name(headers["Content-Disposition"]) if "Content-Disposition" in headers else None
-    if not name:
-        handed_over = next((headers[header] for header in _HANDED_OVER if header in headers), None)
-        opened = getattr(getattr(response, "file_to_stream", None), "name", None)
-        if handed_over is not None:
-            name = unquote(handed_over)
-        else:
-            name = opened if isinstance(opened, str) else scopes.censored_path(request)
-    return PurePosixPath(name).name[:_MAX_NAME]
-
-
-def file_name(disposition: str) -> str | None:
-    """Return the name in a Content-Disposition header; `filename*` wins over `filename` (RFC 6266 §4.3)."""
-    if len(disposition) > _MAX_DISPOSITION:
-        return None
-    if disposition.startswith("=?"):  # Django's way to send what Latin-1 cannot
-        disposition = str(make_header(decode_header(disposition)))
-    message = Message()
-    message["Content-Disposition"] = disposition
-    parameters: list[tuple[str, Any]] = message.get_params(failobj=[], header="content-disposition")
-    names = [value for key, value in parameters if key == "filename"]
-    if not names:
-        return None
-    return collapse_rfc2231_value(next((name for name in names if isinstance(name, tuple)), names[0]))
+    size = promised(response.headers.get)
+    return size if size is not None or response.streaming else len(response.content)
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Stream:
-    """A download whose end is not known yet: counts what the server took, and records once when it ends.
+class _Stream(Outgoing):
+    """A download that a generator makes; it is put between the response and the server.
 
     A chunk counts when the next one is asked for: the server has handed it on by then.
     """
 
     def __init__(self, scope: RequestScope, response: Any, fields: dict[str, object]) -> None:
-        self._scope = scope
-        self._fields = fields
-        self._sent = 0
-        self._over = False
+        super().__init__(scope, fields)
         chunks = response.streaming_content
         response.streaming_content = self._acount(chunks) if response.is_async else self._count(chunks)
         self._close = response.close
         response.close = self.close
 
     def _count(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        try:
+        with self:
             for chunk in chunks:
                 yield chunk
-                self._sent += len(chunk)
-        except Exception as error:
-            self._end("failure", type(error).__name__)
-            raise
-        self._end("success")
+                self.count(chunk)
 
     async def _acount(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        try:
+        with self:
             async for chunk in chunks:
                 yield chunk
-                self._sent += len(chunk)
-        except Exception as error:
-            self._end("failure", type(error).__name__)
-            raise
-        self._end("success")
+                self.count(chunk)
 
     def close(self) -> None:
         """Close the response; a stream that did not end by then was left by its client."""
         try:
-            self._end("failure")
+            self.end("failure")
         finally:
             self._close()
-
-    def _end(self, outcome: str, error_type: str | None = None) -> None:
-        if self._over:
-            return
-        self._over = True
-        reason = None if outcome == "success" else "aborted" if error_type is None else "error"
-        fields = {**self._fields, "seclog.bytes": self._sent}
-        if error_type is not None:
-            fields["error.type"] = error_type
-        event = Event(type=EventType.DATA_DOWNLOAD, outcome=outcome, reason=reason, fields=fields)
-        installation = api.installed()
-        if installation is None:
-            return
-        try:
-            installation.recorder.record(event, self._scope)
-        except NotRecordedError as failure:  # the bytes are gone: there is nothing left to refuse
-            complain("recording a download", failure)
 
 
 # ── sensitive paths ─────────────────────────────────────────────────────────────────────────────────────────
@@ -203,19 +137,4 @@ class _Stream:
 
 def is_sensitive(request: HttpRequest) -> bool:
     """Tell whether a request reads below a path that the settings call sensitive."""
-    return request.method == "GET" and bool(request.path.startswith(_prefixes()))
-
-
-def _prefixes() -> tuple[str, ...]:
-    installation = api.installed()
-    return () if installation is None else installation.settings.sensitive_paths
-
-
-def _record_read(request: HttpRequest) -> None:
-    prefix = max((prefix for prefix in _prefixes() if request.path.startswith(prefix)), key=len)
-    fields = {
-        "seclog.target.type": prefix,
-        "seclog.target.id": scopes.censored_path(request),
-        "seclog.count": 1,
-    }
-    api.record(Event(type=EventType.SENSITIVE_READ, fields=fields))
+    return _downloads.is_sensitive(request.method, request.path)

@@ -15,9 +15,10 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from seclog.adapters._exceptions import class_name, fingerprint, raised_at
+from seclog.adapters import _failures
+from seclog.adapters._failures import answered, special
 from seclog.adapters._hooks import contained, wrap_method
-from seclog.adapters._status import ASKED_BY_BROWSERS, BY_STATUS, REFUSAL, RETRY_AFTER, reason_of
+from seclog.adapters._status import ASKED_BY_BROWSERS, BY_STATUS, REFUSAL, RETRY_AFTER
 from seclog.adapters.django import request as scopes
 from seclog.adapters.django.downloads import is_static_path
 from seclog.adapters.django.parameters import parameters
@@ -28,6 +29,9 @@ from seclog.events import Event, EventType
 _LIBRARY = "Django"
 ANSWERED: Final = "the exception was answered"
 """The note that somebody turned the exception into a response on purpose: it is no unhandled one."""
+
+EXPECTED: Final = "the status is no refusal"
+"""The note that a library answers with the status of an error on purpose: all went well, and the next step follows."""
 
 PARSED: Final = "parsed body"
 """The note under which a framework on top of Django leaves the body that it parsed."""
@@ -82,42 +86,19 @@ def failure(scope: RequestScope, request: HttpRequest, response: HttpResponseBas
     if status >= 500 and exception is not None and not scope.noted(ANSWERED):
         return unhandled(scope, request, exception)
     if status in BY_STATUS:
-        return _special(BY_STATUS[status], request, response)
-    fields: dict[str, object] = {"seclog.params_censored": parameters(request, scope.noted(PARSED))}
-    if status >= 500:
-        # OpenTelemetry: error.type is the status code when there is nothing better
-        fields["error.type"] = str(status) if exception is None else class_name(exception)
-        return Event(type=EventType.API_SERVER_ERROR, reason=reason_of(status), fields=fields)
-    if exception is not None:
-        fields["error.type"] = class_name(exception)
-    if not isinstance(exception, SuspiciousOperation):
-        return Event(type=EventType.API_CLIENT_ERROR, reason=reason_of(status), fields=fields)
+        return special(status, response.headers.get("Allow"), response.headers.get("Retry-After"))
+    is_suspicious = status < 500 and isinstance(exception, SuspiciousOperation)
+    reason = _snake(type(exception)) if is_suspicious else None
+    event = answered(status, exception, parameters(request, scope.noted(PARSED)), reason)
     # A wrong Host header is the noise of scanners that try every address, not input that the app refused.
-    is_noise = isinstance(exception, DisallowedHost)
-    event_type = EventType.API_CLIENT_ERROR if is_noise else EventType.INPUT_VALIDATION_FAIL
-    return Event(type=event_type, reason=_snake(type(exception)), fields=fields)
+    if is_suspicious and not isinstance(exception, DisallowedHost):
+        return Event(type=EventType.INPUT_VALIDATION_FAIL, reason=reason, fields=event.fields)
+    return event
 
 
 def unhandled(scope: RequestScope, request: HttpRequest, exception: BaseException) -> Event:
-    """Return the event of an exception that nobody handled. Its text stays out: it may hold anything."""
-    place = raised_at(exception)
-    return Event(
-        type=EventType.APP_UNHANDLED_EXCEPTION,
-        fields={
-            "error.type": class_name(exception),
-            "seclog.error.fingerprint": fingerprint(exception),
-            "seclog.error.location": place,
-            "seclog.params_censored": parameters(request, scope.noted(PARSED)),
-        },
-    )
-
-
-def _special(event_type: EventType, request: HttpRequest, response: HttpResponseBase) -> Event:
-    fields = {
-        "seclog.allowed_methods": response.headers.get("Allow"),
-        "seclog.retry_after": response.headers.get("Retry-After"),
-    }
-    return Event(type=event_type, fields={key: value for key, value in fields.items() if value is not None})
+    """Return the event of an exception that nobody handled."""
+    return _failures.unhandled(exception, parameters(request, scope.noted(PARSED)))
 
 
 def _is_noise(path: str) -> bool:

@@ -20,6 +20,7 @@ from django.contrib.auth import get_user_model
 from django.db.models.signals import m2m_changed, pre_delete
 
 from seclog.adapters._hooks import contained, safely, wrap_method
+from seclog.adapters.django.actors import resolve_actor
 from seclog.adapters.django.model_changes import doubtful, listen_to_bulk_create, tell_after_commit
 from seclog.adapters.django.users import about_user
 from seclog.events import Event, EventType
@@ -183,7 +184,7 @@ def _links_changed(
     if pk_set:
         more = max(0, len(pk_set) - MAX_LINKS)
     added = action == "post_add"
-    tell_after_commit(using, relation.events(links, more, using, added=added, reason=None))
+    tell_after_commit(using, _events(relation, links, more, using, added=added, reason=None))
 
 
 @safely
@@ -191,7 +192,14 @@ def _group_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> Non
     """A deleted group loses its members without a signal of the relation."""
     relation = next(r for r in _relations.values() if isinstance(r, _Members))
     links, more = relation.links(using, **{relation.held: instance.pk})
-    tell_after_commit(using, relation.events(links, more, using, added=False, reason="group_deleted"))
+    tell_after_commit(using, _events(relation, links, more, using, added=False, reason="group_deleted"))
+
+
+def _events(relation: _Relation, links: list[Link], more: int, using: str, **about: Any) -> list[Event]:
+    """Make events of links; if there are any, find out who acts first: the events say whether it is the holder."""
+    if links or more > 0:
+        resolve_actor()
+    return list(relation.events(links, more, using, **about))
 
 
 # ── links made by hand ──────────────────────────────────────────────────────────────────────────────────────
@@ -212,7 +220,7 @@ def _link_deleted(original: Callable[..., Any], link: Any, *args: Any, **kwargs:
     with contained("a deleted link"):
         relation = _relations[type(link)]
         links, more = relation.links(using, pk=link.pk)
-        events = list(relation.events(links, more, using, added=False, reason=None))
+        events = _events(relation, links, more, using, added=False, reason=None)
     result = original(link, *args, **kwargs)
     with contained("a deleted link"):
         tell_after_commit(using, events)
@@ -228,5 +236,5 @@ def _links_created(through: Any, created: list[Any], using: str, unsure: str | N
     holders, held = (list({pair[end] for pair in made})[:MAX_LINKS] for end in (0, 1))
     links, _ = relation.links(using, MAX_HELD, **{f"{relation.holder}__in": holders, f"{relation.held}__in": held})
     links = [link for link in links if (link.holder, link.held) in made][:MAX_LINKS]
-    events = relation.events(links, len(made) - len(links), using, added=True, reason=None)
+    events = _events(relation, links, len(made) - len(links), using, added=True, reason=None)
     tell_after_commit(using, (doubtful(event, unsure) for event in events))

@@ -22,7 +22,7 @@ MODULES: Final = (
 
 INTEGRATIONS: Final = {
     "rest_framework": ("rest_framework", "rest_framework_tokens"),
-    "allauth": ("allauth",),
+    "allauth": ("allauth", "allauth_headless"),
     "axes": ("axes",),
     "channels": ("channels",),
     "constance": ("constance",),
@@ -37,6 +37,7 @@ INTEGRATIONS: Final = {
     "rest_framework_simplejwt": ("simplejwt",),
     "strawberry": ("strawberry",),
     "waffle": ("waffle",),
+    "wagtail": ("wagtail",),
 }
 """Third-party library -> our modules for it; loaded only where the library is installed."""
 

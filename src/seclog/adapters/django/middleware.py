@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Final, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.apps import apps
@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from seclog import api
 from seclog.adapters._hooks import complain, contained
 from seclog.adapters.django import checks
+from seclog.adapters.django import request as scopes
 from seclog.adapters.django import response as observers
 from seclog.adapters.django.configuration import compare_settings
 from seclog.adapters.django.errors import refused
@@ -51,7 +52,9 @@ class SecurityEventMiddleware:
         """Serve a request."""
         if self._async:
             return self.__acall__(request)
-        scope = RequestScope(request, time.perf_counter_ns())
+        scope = _scope_of(request)
+        if scope is None:
+            return self.get_response(request)
         token = enter(scope)
         try:
             response = self.get_response(request)
@@ -66,7 +69,9 @@ class SecurityEventMiddleware:
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """Serve a request in the event loop."""
-        scope = RequestScope(request, time.perf_counter_ns())
+        scope = _scope_of(request)
+        if scope is None:
+            return await cast(Awaitable[HttpResponseBase], self.get_response(request))
         token = enter(scope)
         try:
             response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
@@ -79,6 +84,26 @@ class SecurityEventMiddleware:
             raise
         finally:
             leave_here(token)
+
+
+_SCOPE: Final = "_seclog_scope"
+"""The attribute of a request that came by here: one that comes by again is still one request."""
+
+
+def _scope_of(request: HttpRequest) -> RequestScope | None:
+    """Return a scope for a request; None within its own: whoever opened that tells of it.
+
+    An app's middleware may try again, around this one: what is told of the request then is not told twice.
+    """
+    known = request.__dict__
+    before: RequestScope | None = known.get(_SCOPE)
+    if before is not None and before is scopes.of():
+        return None
+    known[_SCOPE] = scope = RequestScope(request, time.perf_counter_ns())
+    if before is not None:
+        scope.recorded = before.recorded
+        scope.context.request_id = before.ready().request_id
+    return scope
 
 
 def _observed(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

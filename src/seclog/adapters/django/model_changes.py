@@ -1,6 +1,9 @@
 """What a save, an update or a delete changes in the rows of a watched model: old → new, told after the
 commit.
 
+Who acts is looked up before a change is written: after it, Django may not let in whoever changed their own account,
+and ends the session of whoever changed their own password.
+
 In: `observe(model, name, observer)`. Out: the events that the observer makes of created, changed and deleted
 rows.
 
@@ -22,6 +25,7 @@ from django.db.models import Field, Model, QuerySet
 from django.db.models.signals import post_save, pre_delete, pre_save
 
 from seclog.adapters._hooks import contained, safely, tell, wrap_method
+from seclog.adapters.django.actors import resolve_actor
 from seclog.context import current, enter, leave
 from seclog.events import Event
 
@@ -148,7 +152,10 @@ def _before_save(sender: Any, instance: Any, raw: bool, using: str, update_field
     touched = [f for f in _fields(sender) if f.attname in instance.__dict__ and _is_saved(f, update_fields)]
     if touched:
         rows = sender._base_manager.using(using).filter(pk=instance.pk)
-        instance._state.seclog_before = (touched, _read(rows, sender, touched).get(instance.pk))
+        old = _read(rows, sender, touched).get(instance.pk)
+        instance._state.seclog_before = (touched, old)
+        if old is not None and _differs(old, {f.name: _python(f, getattr(instance, f.attname)) for f in touched}):
+            resolve_actor()
 
 
 @safely
@@ -157,6 +164,7 @@ def _after_save(sender: Any, instance: Any, created: bool, raw: bool, using: str
     if raw:
         return
     if created:
+        resolve_actor()
         tell_after_commit(using, _creation(sender, instance))
     elif before is not None and before[1] is not None:
         touched, old = before
@@ -170,6 +178,7 @@ def _after_save(sender: Any, instance: Any, created: bool, raw: bool, using: str
 @safely
 def _before_delete(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     """Told from before the delete, while everything is readable; Django deletes inside a transaction."""
+    resolve_actor()
     for observer in _observers[sender].values():
         wanted = {f for f in (*observer.fields, observer.title) if f is not None}
         row = Row(instance.pk, {f.name: getattr(instance, f.attname) for f in wanted})
@@ -194,22 +203,25 @@ def _update(original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         return original(queryset, *args, **kwargs)
     touched: list[Any] = []
     before: dict[object, dict[str, object]] = {}
+    new: dict[str, object] = {}
     with contained("reading rows before an update"):
         touched = [f for f in _fields(queryset.model) if _is_saved(f, kwargs)]
         if touched and not queryset.query.is_sliced and not queryset.query.combinator:
             before = _read(_for_write(queryset), queryset.model, touched)
+            new = {f.name: _python(f, kwargs[f.name] if f.name in kwargs else kwargs[f.attname]) for f in touched}
+            if any(_differs(old, new) for old in before.values()):
+                resolve_actor()
     count = original(queryset, *args, **kwargs)
     if before:
         with contained("telling an update"):
-            _tell_update(queryset, touched, kwargs, before, count)
+            _tell_update(queryset, touched, new, before, count)
     return count
 
 
 def _tell_update(
-    queryset: Any, touched: list[Any], values: Mapping[str, object], before: Mapping[object, Any], count: int
+    queryset: Any, touched: list[Any], new: dict[str, object], before: Mapping[object, Any], count: int
 ) -> None:
     model, rows = queryset.model, _for_write(queryset)
-    new = {f.name: _python(f, values[f.name] if f.name in values else values[f.attname]) for f in touched}
     after = None
     if any(_is_expression(value) for value in new.values()):
         after = _read(model._base_manager.using(rows.db).filter(pk__in=list(before)), model, touched)
@@ -238,6 +250,7 @@ def _bulk_create(original: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any
 
 
 def _tell_bulk_create(model: type[Model], created: list[Any], using: str, unsure: str | None) -> None:
+    resolve_actor()
     for instance in created[:MAX_ROWS]:
         tell_after_commit(using, _creation(model, instance, unsure))
     if len(created) > MAX_ROWS:
@@ -285,6 +298,11 @@ def _difference(model: type[Model], key: object, old: Mapping[str, object], new:
         if changes:
             events += observer.changed(row, changes)
     return events
+
+
+def _differs(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    """Tell whether values that are about to be written are others than before; an expression may be."""
+    return any(_is_expression(value) or old[name] != value for name, value in new.items())
 
 
 def _creation(model: type[Model], instance: Any, unsure: str | None = None) -> list[Event]:

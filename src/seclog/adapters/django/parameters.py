@@ -10,7 +10,7 @@ from typing import Any
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, QueryDict
 
-from seclog.adapters._params import MAX_PARAMETERS, Bounded, json_facts, key_fact, pair_facts, query_facts
+from seclog.adapters._params import Bounded, form_facts, json_facts, key_fact, pair_facts, query_facts
 
 
 def parameters(request: HttpRequest, parsed: Any = None) -> dict[str, object]:
@@ -26,10 +26,7 @@ def parameters(request: HttpRequest, parsed: Any = None) -> dict[str, object]:
         found["query"] = query_facts(query)
     known = request.__dict__
     form, files = known.get("_post"), known.get("_files")
-    if form:
-        found["form"] = pair_facts(form.lists(), _plain)
-    if files:
-        found["files"] = [_file(file) for _, many in files.lists() for file in many][:MAX_PARAMETERS]
+    found |= form_facts(form, files, _plain)
     if not form and not files:
         read = known.get("_body")
         body = json_facts(request.content_type, read) if parsed is None else Bounded(_plain).value(parsed)

@@ -29,12 +29,12 @@ from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordResetConfirmView
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import QuerySet
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 from django.utils.http import base36_to_int
 
 from seclog import api
 from seclog.adapters._hooks import contained, safely, tell, wrap_method
-from seclog.adapters.django.actors import acting_user, method_of, user_fields
+from seclog.adapters.django.actors import acting_user, method_of, resolve_actor, user_fields
 from seclog.adapters.django.model_changes import tell_after_commit
 from seclog.context import attempt
 from seclog.events import Event, EventType
@@ -53,6 +53,7 @@ def connect() -> None:
     user_model = get_user_model()
     for model in apps.get_models():
         if issubclass(model, user_model):  # a proxy of the user model sends its own signals
+            pre_save.connect(_before_save, sender=model, dispatch_uid="seclog.password_before_save")
             post_save.connect(_saved, sender=model, dispatch_uid="seclog.password_saved")
     wrap_method(AbstractBaseUser, "set_unusable_password", _disabled, library=_LIBRARY)
     wrap_method(PasswordResetForm, "save", _requested, library=_LIBRARY)
@@ -63,6 +64,19 @@ def connect() -> None:
 
 
 # ── done: a user was saved with a new password ────────────────────────────────────────────────────────────
+
+
+@safely
+def _before_save(
+    sender: Any, instance: Any = None, raw: bool = False, update_fields: Any = None, **kwargs: Any
+) -> None:
+    """Find out who acts while it can be told: with the new password Django would end the session of its owner."""
+    if raw or _resetting.get() or instance._state.adding:
+        return
+    if update_fields is not None and "password" not in update_fields:
+        return
+    if getattr(instance, "_password", None) is not None or _DISABLED in instance.__dict__:
+        resolve_actor()
 
 
 @safely

@@ -63,7 +63,7 @@ class RequestScope(WebScope):
         context.method = request.method
         context.path = censored_path(request)
         context.user_agent = meta.get("HTTP_USER_AGENT")
-        context.request_id = request_id(meta.get("HTTP_X_REQUEST_ID"))
+        context.request_id = context.request_id or request_id(meta.get("HTTP_X_REQUEST_ID"))
         context.trace_id, context.span_id = trace(meta.get("HTTP_TRACEPARENT"))
         forwarded, x_forwarded_for = meta.get("HTTP_FORWARDED"), meta.get("HTTP_X_FORWARDED_FOR")
         self.fill_address(

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from seclog import api
-from seclog.adapters._attack_tools import is_known_harmless, tool_of
+from seclog.adapters._attack_tools import known_tool, tool_of
 from seclog.adapters._hooks import complain
 from seclog.adapters.django import denials, downloads, errors, sessions
 from seclog.adapters.django.request import RequestScope
@@ -26,7 +26,7 @@ def is_quiet(scope: RequestScope, request: HttpRequest, response: HttpResponseBa
     installation = api.installed()
     return (
         (session is None or not session.accessed)
-        and is_known_harmless(request.META.get("HTTP_USER_AGENT"))
+        and known_tool(request.META.get("HTTP_USER_AGENT", "")) == ""
         and not downloads.is_download(response)
         and installation is not None
         and not (installation.settings.sensitive_paths and downloads.is_sensitive(request))
@@ -90,7 +90,8 @@ def interrupted(scope: RequestScope, request: HttpRequest) -> None:
 
 
 def _decide(scope: RequestScope, request: HttpRequest, response: HttpResponseBase) -> None:
-    if scope.candidate is None:  # else a hook knew better than exception and status do
+    # A hook may know better than exception and status do
+    if scope.candidate is None and not scope.noted(errors.EXPECTED):
         event = denials.denial(scope, request, response) or errors.failure(scope, request, response)
         if event is not None:
             scope.propose(event)

@@ -35,6 +35,7 @@ from django.utils import timezone
 
 from seclog.adapters._hooks import contained, safely, tell, wrap_method
 from seclog.adapters._scope import session_hash
+from seclog.adapters._sessions import MEANING
 from seclog.adapters.django import request as scopes
 from seclog.adapters.django.actors import resolve_actor
 from seclog.adapters.django.model_changes import tell_after_commit
@@ -58,14 +59,6 @@ class _End(NamedTuple):
     user_id: str | None = None
     anonymous: bool = False
     """Known to have belonged to nobody: nothing ended."""
-
-
-_MEANING: Final = {
-    "unknown": (EventType.SESSION_USE_AFTER_EXPIRE, "unknown_session"),
-    "expired": (EventType.SESSION_EXPIRED, "expired"),
-    "revoked": (EventType.SESSION_EXPIRED, "revoked"),
-    "flushed": (EventType.SESSION_LOGOUT, "flushed"),
-}
 
 
 def connect() -> None:
@@ -121,7 +114,7 @@ def _observe_loss(scope: RequestScope, session: Any, cookie: str) -> None:
 
 
 def _tell_end(end: _End, cookie: str) -> None:
-    kind, reason = _MEANING[end.kind]
+    kind, reason = MEANING[end.kind]
     fields: dict[str, object] = {"seclog.session.id_hash": session_hash(cookie)}
     if end.user_id is not None:
         fields["user.id"] = end.user_id

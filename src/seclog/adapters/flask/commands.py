@@ -74,7 +74,7 @@ def _given(context: click.Context) -> list[str]:
 @click.command(
     _OWN,
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    help="Read the security record of this app: seclog tail, events, show, verify, settings, catalogue.",
+    help="Read the security record of this app: seclog tail, events, show, verify, settings, catalogue, doctor.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @with_appcontext
@@ -85,4 +85,5 @@ def _seclog(arguments: tuple[str, ...]) -> None:
     except ConfigurationError as error:
         sys.stderr.write(f"seclog: {error}\n")
         sys.exit(CANNOT_TELL)
-    sys.exit(run(list(arguments), settings=settings, prog="flask seclog"))
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    sys.exit(run(list(arguments), settings=settings, prog="flask seclog", framework="flask", app=app))

@@ -7,9 +7,9 @@ error in such a function, or a WSGI middleware inside, made of it. So no request
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from contextvars import Token
+from time import perf_counter_ns
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -21,10 +21,12 @@ from seclog.adapters._status import REFUSAL, RETRY_AFTER
 from seclog.adapters.flask import response as observers
 from seclog.adapters.flask.downloads import Stream
 from seclog.adapters.flask.request import RequestScope
-from seclog.context import Scope, enter, leave, leave_here
+from seclog.adapters.flask.response import is_quiet
+from seclog.context import enter, leave, leave_here
 from seclog.errors import NotRecordedError
 
 StartResponse = Callable[..., Any]
+_NOTHING: Final = Token.MISSING
 _REFUSAL_HEADERS: Final = [
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Content-Length", str(len(REFUSAL))),
@@ -53,12 +55,15 @@ class Door:
         if not self.has_begun:
             self.has_begun = True
             self._begin()
-        scope = RequestScope(self.app, environ, time.perf_counter_ns())
+        scope = Visit(self.app, environ, perf_counter_ns())
+        scope.start_response = start_response
         token = enter(scope)
-        if token.old_value is not token.MISSING:
-            _step_inside(scope, token.old_value)
+        outer = token.old_value
+        if outer is not _NOTHING:
+            _step_inside(scope, outer)
+        inner = self.inner  # calling an attribute takes the interpreter longer
         try:
-            chunks: Iterable[bytes] = self.inner(environ, partial(_start, scope, start_response))
+            chunks: Iterable[bytes] = inner(environ, scope.start)
         except NotRecordedError:
             if not scope.was_refused:  # the app's answer may be started, but none of it is sent yet
                 _refuse(scope, start_response, sys.exc_info())
@@ -90,27 +95,39 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def _step_inside(scope: RequestScope, outer: Scope | None) -> None:
+def _step_inside(scope: RequestScope, outer: Any) -> None:
     """Tell the request around this one: where one app is mounted in another, the inner door knows more, and tells."""
     if isinstance(outer, WebScope):
         outer.note(INNER, scope)
 
 
-def _start(scope: RequestScope, start_response: StartResponse, status: str, headers: list[Any], *exc_info: Any) -> Any:
-    """Look at the response, then start it (PEP 3333 `start_response`). Stands in the way of every request."""
-    if scope.status is None:
-        scope.status = code = int(status[:3])
-        try:
-            if not observers.is_quiet(scope, code, headers) and not scope.is_told_inside():
-                scope.headers = headers
-                _observe(scope)
-        except NotRecordedError:
-            scope.not_recorded()
-        except Exception as error:  # noqa: BLE001 - counted and logged by `complain`
-            complain("looking at the response", error)
-        if scope.is_refused:
-            return _refuse(scope, start_response)
-    return start_response(status, headers, *exc_info)
+class Visit(RequestScope):
+    """A request on its way through the door.
+
+    Attributes:
+        start_response: the server's.
+    """
+
+    __slots__ = ("start_response",)
+
+    start_response: StartResponse
+
+    def start(self, status: str, headers: list[Any], exc_info: Any = None) -> Any:
+        """Look at the response, then start it (PEP 3333 `start_response`). Stands in the way of every request."""
+        start_response = self.start_response
+        if self.status is None:
+            self.status = code = int(status[:3])
+            try:
+                if not is_quiet(self, code, headers) and not self.is_told_inside():
+                    self.headers = headers
+                    _observe(self)
+            except NotRecordedError:
+                self.not_recorded()
+            except Exception as error:  # noqa: BLE001 - counted and logged by `complain`
+                complain("looking at the response", error)
+            if self.is_refused:
+                return _refuse(self, start_response)
+        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
 
 def _observe(scope: RequestScope) -> None:

@@ -8,31 +8,31 @@ response before it ended.
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 from types import FrameType
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Final
 
-from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Response
 
 from seclog import api
-from seclog.adapters._hooks import complain
+from seclog.adapters import _downloads
+from seclog.adapters._downloads import (
+    DISPOSITION,
+    TELLING,
+    Outgoing,
+    facts,
+    is_handed_over,
+    is_inline,
+    promised,
+)
 from seclog.adapters._status import REFUSAL
 from seclog.adapters.flask.errors import is_static
 from seclog.adapters.flask.request import RequestScope
-from seclog.errors import NotRecordedError
 from seclog.events import Event, EventType
+
+__all__ = ["TELLING", "Stream", "is_sensitive", "observe"]
 
 _CALL: Final = Response.__call__.__code__
 _MAX_FRAMES: Final = 24  # ours, and those of middlewares in between
-_MAX_DISPOSITION: Final = 4096
-_MAX_NAME: Final = 255  # what file systems allow
-
-# The web server sends the file that these headers name; the app's own answer is empty.
-_HANDED_OVER: Final = ("x-accel-redirect", "x-sendfile", "x-lighttpd-send-file")
-TELLING: Final = frozenset(("content-disposition", *_HANDED_OVER))
-"""Headers that say that a file leaves."""
 
 
 def observe(scope: RequestScope) -> None:
@@ -42,42 +42,40 @@ def observe(scope: RequestScope) -> None:
     if _is_download(scope) and not is_static(scope):
         _record(scope)
     if is_sensitive(scope) and EventType.SENSITIVE_READ not in scope.recorded:
-        _record_read(scope)
+        _downloads.tell_read(scope.path, scope.censored_path)
+
+
+def is_sensitive(scope: RequestScope) -> bool:
+    """Tell whether a request reads below a path that the settings call sensitive."""
+    return _downloads.is_sensitive(scope.method, scope.path)
 
 
 def _is_download(scope: RequestScope) -> bool:
-    """Tell whether a response hands out a file. All but `inline` counts as attachment (RFC 6266 §4.2)."""
-    if _is_handed_over(scope):
+    """Tell whether a response hands out a file."""
+    if is_handed_over(scope.header):
         return True
-    disposition = scope.header("content-disposition")
+    disposition = scope.header(DISPOSITION)
     if disposition is None:
         return False
-    if not disposition.lstrip().lower().startswith("inline"):
+    if not is_inline(disposition):
         return True
     response = _response()
     return response is not None and response.direct_passthrough  # `send_file`, shown instead of saved
 
 
-def _is_handed_over(scope: RequestScope) -> bool:
-    return any(scope.header(name) is not None for name in _HANDED_OVER)
-
-
 def _record(scope: RequestScope) -> None:
-    fields: dict[str, object] = {"seclog.target.id": scope.censored_path, "file.name": _name(scope)}
-    content_range = scope.header("content-range")
-    if scope.status == 206 and content_range is not None:
-        fields["seclog.file.range"] = content_range
+    fields = facts(scope.header, scope.status, scope.censored_path)
     if _is_streamed(scope):
         scope.stream = fields  # the door counts what leaves
         return
-    length = scope.header("content-length") or ""
-    if length.isascii() and length.isdecimal() and not _is_handed_over(scope):
-        fields["seclog.bytes"] = int(length)
+    size = promised(scope.header)
+    if size is not None and not is_handed_over(scope.header):
+        fields["seclog.bytes"] = size
     api.record(Event(type=EventType.DATA_DOWNLOAD, fields=fields))
 
 
 def _is_streamed(scope: RequestScope) -> bool:
-    if _is_handed_over(scope):
+    if is_handed_over(scope.header):
         return False
     response = _response()
     if response is None:  # a WSGI middleware answered
@@ -102,97 +100,44 @@ def _response() -> Response | None:
     return None
 
 
-def _name(scope: RequestScope) -> str:
-    """Return the name of the file that leaves: the header's, the handed over file's, or the path's last part."""
-    disposition = scope.header("content-disposition") or ""
-    name = None
-    if len(disposition) <= _MAX_DISPOSITION:
-        name = parse_options_header(disposition)[1].get("filename")  # `filename*` wins (RFC 6266 §4.3)
-    if not name:
-        handed_over = next((value for header in _HANDED_OVER if (value := scope.header(header))), None)
-        name = scope.censored_path if handed_over is None else unquote(handed_over)
-    return PurePosixPath(name).name[:_MAX_NAME]
-
-
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Stream:
-    """A download whose end is not known yet: counts what the server took, and records once when it ends.
+class Stream(Outgoing):
+    """A response that may turn out to be a download: `scope.stream` says so, once the response is started.
 
     A chunk counts when the next one is asked for: the server has handed it on by then.
 
     Args:
-        scope: the request's; `scope.stream` is what is known of the download, once the response is started.
+        scope: the request's.
         chunks: what the app returned to the server.
     """
 
     def __init__(self, scope: RequestScope, chunks: Iterable[bytes]) -> None:
-        self._scope = scope
+        super().__init__(scope, None)
+        self._request = scope
         self._chunks = chunks
-        self._sent = 0
-        self._over = False
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
+        with self:
             for chunk in self._chunks:
-                if self._scope.was_refused:  # a middleware that starts its answer with the first chunk
+                if self._request.was_refused:  # a middleware that starts its answer with the first chunk
+                    self._request.stream = None  # nothing of it leaves
                     yield REFUSAL.encode()
                     return
                 yield chunk
-                self._sent += len(chunk)
-        except Exception as error:
-            self._end("failure", type(error).__name__)
-            raise
-        self._end("success")
+                self.count(chunk)
+
+    def end(self, outcome: str, error_type: str | None = None, size: int | None = None) -> None:
+        """Record the download, if it is one."""
+        self.fields = self._request.stream
+        super().end(outcome, error_type, size)
 
     def close(self) -> None:
         """Close the response; a stream that did not end by then was left by its client."""
         try:
-            self._end("failure")
+            self.end("failure")
         finally:
             close = getattr(self._chunks, "close", None)
             if close is not None:
                 close()
-
-    def _end(self, outcome: str, error_type: str | None = None) -> None:
-        if self._over or self._scope.stream is None:
-            return
-        self._over = True
-        reason = None if outcome == "success" else "aborted" if error_type is None else "error"
-        fields: dict[str, object] = {**self._scope.stream, "seclog.bytes": self._sent}
-        if error_type is not None:
-            fields["error.type"] = error_type
-        installation = api.installed()
-        if installation is None:
-            return
-        event = Event(type=EventType.DATA_DOWNLOAD, outcome=outcome, reason=reason, fields=fields)
-        try:
-            installation.recorder.record(event, self._scope)
-        except NotRecordedError as failure:  # the bytes are gone: there is nothing left to refuse
-            complain("recording a download", failure)
-
-
-# ── sensitive paths ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def is_sensitive(scope: RequestScope) -> bool:
-    """Tell whether a request reads below a path that the settings call sensitive."""
-    prefixes = _prefixes()
-    return bool(prefixes) and scope.method == "GET" and scope.path.startswith(prefixes)
-
-
-def _prefixes() -> tuple[str, ...]:
-    installation = api.installed()
-    return () if installation is None else installation.settings.sensitive_paths
-
-
-def _record_read(scope: RequestScope) -> None:
-    path = scope.path
-    prefix = max((prefix for prefix in _prefixes() if path.startswith(prefix)), key=len)
-    fields: dict[str, Any] = {
-        "seclog.target.type": prefix,
-        "seclog.target.id": scope.censored_path,
-        "seclog.count": 1,
-    }
-    api.record(Event(type=EventType.SENSITIVE_READ, fields=fields))

@@ -10,14 +10,15 @@ from typing import Any, Final
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from seclog.adapters._exceptions import class_name, fingerprint, raised_at
+from seclog.adapters import _failures
+from seclog.adapters._failures import answered, special
 from seclog.adapters._hooks import contained
-from seclog.adapters._status import ASKED_BY_BROWSERS, BY_STATUS, REFUSAL, RETRY_AFTER, reason_of
+from seclog.adapters._status import ASKED_BY_BROWSERS, BY_STATUS, REFUSAL, RETRY_AFTER
 from seclog.adapters.flask import request as scopes
 from seclog.adapters.flask.parameters import parameters
 from seclog.adapters.flask.request import RequestScope
 from seclog.errors import NotRecordedError
-from seclog.events import Event, EventType
+from seclog.events import Event
 
 ANSWERED: Final = "the exception was answered"
 """The note that an error handler turned the exception into a response: it is no unhandled one."""
@@ -63,32 +64,14 @@ def failure(scope: RequestScope, status: int) -> Event | None:
     if status < 400 or (status == 404 and is_noise(scope)):
         return None
     if status in BY_STATUS:
-        fields = {
-            "seclog.allowed_methods": scope.header("allow"),
-            "seclog.retry_after": scope.header("retry-after"),
-        }
-        return Event(type=BY_STATUS[status], fields={key: value for key, value in fields.items() if value is not None})
-    about: dict[str, object] = {"seclog.params_censored": parameters(scope)}
-    if exception is not None:
-        about["error.type"] = class_name(exception)
-    if status >= 500:
-        about.setdefault("error.type", str(status))  # OpenTelemetry: when there is nothing better
-        return Event(type=EventType.API_SERVER_ERROR, reason=reason_of(status), fields=about)
-    reason = "disallowed_host" if isinstance(exception, SecurityError) else reason_of(status)
-    return Event(type=EventType.API_CLIENT_ERROR, reason=reason, fields=about)
+        return special(status, scope.header("allow"), scope.header("retry-after"))
+    reason = "disallowed_host" if isinstance(exception, SecurityError) and status < 500 else None
+    return answered(status, exception, parameters(scope), reason)
 
 
 def unhandled(scope: RequestScope, exception: BaseException) -> Event:
-    """Return the event of an exception that nobody handled. Its text stays out: it may hold anything."""
-    return Event(
-        type=EventType.APP_UNHANDLED_EXCEPTION,
-        fields={
-            "error.type": class_name(exception),
-            "seclog.error.fingerprint": fingerprint(exception),
-            "seclog.error.location": raised_at(exception),
-            "seclog.params_censored": parameters(scope),
-        },
-    )
+    """Return the event of an exception that nobody handled."""
+    return _failures.unhandled(exception, parameters(scope))
 
 
 def is_static(scope: RequestScope) -> bool:

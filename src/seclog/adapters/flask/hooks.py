@@ -11,6 +11,7 @@ from seclog.adapters._hooks import contained
 INTEGRATIONS: Final[dict[str, tuple[str, ...]]] = {
     "authlib": ("authlib",),
     "flask_admin": ("flask_admin",),
+    "flask_appbuilder": ("flask_appbuilder",),
     "flask_jwt_extended": ("flask_jwt_extended",),
     "flask_login": ("flask_login",),
     "flask_principal": ("flask_principal",),

@@ -4,7 +4,7 @@ from typing import Any
 
 from werkzeug.datastructures import FileStorage, MultiDict
 
-from seclog.adapters._params import MAX_PARAMETERS, json_facts, key_fact, pair_facts, query_facts
+from seclog.adapters._params import form_facts, json_facts, key_fact, query_facts
 from seclog.adapters.flask.request import RequestScope
 
 
@@ -15,10 +15,7 @@ def parameters(scope: RequestScope) -> dict[str, object]:
     if query:
         found["query"] = query_facts(query)
     form, files = form_of(scope), _known(scope, "files")
-    if form:
-        found["form"] = pair_facts(form.lists(), _plain)
-    if files:
-        found["files"] = [_file(file) for _, many in files.lists() for file in many][:MAX_PARAMETERS]
+    found |= form_facts(form, files, _plain)
     if not form and not files:
         body = json_facts(scope.environ.get("CONTENT_TYPE"), _known(scope, "_cached_data"))
         if body is not None:

@@ -8,7 +8,7 @@ from typing import Final
 from werkzeug.exceptions import HTTPException
 
 from seclog import api
-from seclog.adapters._attack_tools import is_known_harmless, tool_of
+from seclog.adapters._attack_tools import known_tool, tool_of
 from seclog.adapters._hooks import complain
 from seclog.adapters.flask import denials, downloads, errors, login, sessions
 from seclog.adapters.flask.request import RequestScope
@@ -33,9 +33,9 @@ def is_quiet(scope: RequestScope, status: int, headers: list[tuple[str, str]]) -
         if name not in _USUAL and name.lower() in _TELLING:
             return False
     environ = scope.environ
-    installation = api.installed()
+    installation = api._installed  # asking `installed()` is a call in every request
     return (
-        is_known_harmless(environ.get("HTTP_USER_AGENT"))
+        known_tool(environ.get("HTTP_USER_AGENT", "")) == ""
         and not ("HTTP_COOKIE" in environ and sessions.is_lost(scope))
         and installation is not None
         and not (installation.settings.sensitive_paths and downloads.is_sensitive(scope))

@@ -1,41 +1,23 @@
 """Family 3: what becomes of sessions, read off when the response leaves: whom the session belonged to when the
-request came, against whom it belongs to now.
-
-    before   now      the cookie is sent again   meaning
-    nobody   a user   yes                        created
-    a user   another  yes                        created, for the other one
-    a user   nobody   yes                        left
-    a user   the same, under another key         renewed (sessions kept on the server)
-    –        nobody   the cookie that came was no session: expired, or not signed by us
+request came, against whom it belongs to now (`_sessions`).
 
 Flask signs its sessions and keeps them in the cookie: it cannot revoke one, and a session as such has no name. What
 tells one from another is in `users.session_id`.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadSignature, SignatureExpired
 
-from seclog.adapters._hooks import contained, tell, wrap_method
-from seclog.adapters._scope import session_hash
+from seclog.adapters._hooks import contained, wrap_method
+from seclog.adapters._sessions import EXPIRED, UNKNOWN, Look, tell_change, tell_lost
+from seclog.adapters._users import Who
 from seclog.adapters.flask.request import RequestScope
 from seclog.adapters.flask.users import session_id, session_user
 from seclog.context import current
-from seclog.events import Event, EventType
-
-_LOST: Final = {
-    "expired": (EventType.SESSION_EXPIRED, "expired"),
-    "unknown": (EventType.SESSION_USE_AFTER_EXPIRE, "unknown_session"),
-}
-_ENDED: Final = frozenset({EventType.SESSION_LOGOUT, EventType.SESSION_EXPIRED})
-"""What the app or a library may have told already of a session that is no more."""
-_MAX_TOLD: Final = 4096
-_told: dict[str, None] = {}
-"""Hashes of dead cookies that were told. Flask leaves such a cookie with the client, who sends it ever again."""
-
 
 # ── what was in it before ─────────────────────────────────────────────────────────────────────────────────
 #
@@ -75,9 +57,9 @@ def _before(scope: RequestScope) -> tuple[Mapping[str, Any], str | None]:
     try:
         return serializer.loads(cookie, max_age=int(scope.app.permanent_session_lifetime.total_seconds())), None
     except SignatureExpired:
-        return {}, "expired"
+        return {}, EXPIRED
     except BadSignature:
-        return {}, "unknown"
+        return {}, UNKNOWN
 
 
 def _serializer(app: Flask) -> Any:
@@ -109,30 +91,16 @@ def observe(scope: RequestScope) -> None:
     """Record what became of the request's session."""
     app = scope.app
     data, loss = _before(scope)
-    before, after = session_user(app, data), session_user(app, scope.session)
-    if loss is not None and after is None:
-        _tell_lost(scope, loss)
-    if not _is_sent(scope):
-        return
-    old, new = session_id(app, data), session_id(app, scope.session)
-    if after is None:
-        if before is not None and _ENDED.isdisjoint(scope.recorded):
-            tell(Event(type=EventType.SESSION_LOGOUT, fields=_about(before, old)))
-        return
-    scope.context.session = new
-    if before is None or before[0] != after[0]:
-        if scope.context.user_id is None or (before is not None and scope.context.user_id == before[0]):
-            scope.bind_user(*after)
-        if EventType.SESSION_CREATED not in scope.recorded:
-            tell(Event(type=EventType.SESSION_CREATED, fields=_about((after[0], None), new)))
-    elif hasattr(scope.session, "sid") and old != new:
-        fields = {**_about((after[0], None), new), "seclog.session.previous_id_hash": old}
-        tell(Event(type=EventType.SESSION_RENEWED, fields=fields))
+    now = _look(app, scope.session)
+    if loss is not None and now.user is None:
+        cookie = _cookie(scope)
+        tell_lost(loss, cookie, lambda: _look(app, _serializer(app).loads(cookie)))
+    if _is_sent(scope):
+        tell_change(scope, _look(app, data), now, has_key=hasattr(scope.session, "sid"))
 
 
-def _about(user: tuple[str, str | None], hashed: str | None) -> dict[str, object]:
-    fields = {"user.id": user[0], "user.name": user[1], "seclog.session.id_hash": hashed}
-    return {key: value for key, value in fields.items() if value is not None}
+def _look(app: Flask, session: object) -> Look:
+    return Look(session_user(app, session), session_id(app, session))
 
 
 def _is_sent(scope: RequestScope) -> bool:
@@ -146,25 +114,6 @@ def session_before(scope: RequestScope) -> Mapping[str, Any]:
     return _before(scope)[0]
 
 
-def user_before(scope: RequestScope) -> tuple[str, str | None] | None:
+def user_before(scope: RequestScope) -> Who | None:
     """Return whom the session belonged to when the request came."""
     return session_user(scope.app, session_before(scope))
-
-
-def _tell_lost(scope: RequestScope, kind: str) -> None:
-    cookie = _cookie(scope)
-    hashed = session_hash(cookie)
-    if hashed is None or hashed in _told:
-        return
-    if len(_told) >= _MAX_TOLD:
-        _told.clear()
-    _told[hashed] = None
-    fields: dict[str, object] = {"seclog.session.id_hash": hashed}
-    if kind == "expired":
-        data = _serializer(scope.app).loads(cookie)  # it is signed by us, only old
-        user = session_user(scope.app, data)
-        if user is None:
-            return  # an anonymous session: nothing ended
-        fields = _about(user, session_id(scope.app, data) or hashed)
-    event_type, reason = _LOST[kind]
-    tell(Event(type=event_type, reason=reason, fields=fields))

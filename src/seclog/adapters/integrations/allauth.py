@@ -16,6 +16,7 @@ from seclog.adapters._hooks import contained, safely, tell
 from seclog.adapters.django import login, passwords
 from seclog.adapters.django import request as scopes
 from seclog.adapters.django.actors import acting_user, user_fields
+from seclog.adapters.integrations._allauth import tell_bad_link, tell_refused_password
 from seclog.adapters.integrations._library import Library
 from seclog.context import attempt
 from seclog.events import Event, EventType
@@ -32,6 +33,8 @@ def connect() -> None:
         library.listen("allauth.account.signals.authentication_step_completed", _step_completed)
         library.listen("allauth.account.signals.login_code_rejected", _login_code_rejected)
         library.listen("allauth.account.signals.password_reset_code_rejected", _reset_code_rejected)
+        library.listen("allauth.account.signals.email_added", _address_added)
+        library.listen("allauth.account.signals.email_removed", _address_removed)
         library.wrap("allauth.account.auth_backends.AuthenticationBackend._check_password", _check_password)
         library.wrap("allauth.account.adapter.DefaultAccountAdapter.pre_authenticate", _pre_authenticate)
         library.wrap(f"{_FLOWS}.password_reset.request_password_reset", _reset_by_link)
@@ -130,17 +133,8 @@ def _reset_view(original: Any, view: Any, request: Any, *args: Any, **kwargs: An
     response = original(view, request, *args, **kwargs)
     with contained("the password reset view"):
         if getattr(view, "reset_user", view) is None:
-            _tell_bad_link(str(kwargs.get("uidb36", "")), str(getattr(view, "key", "")))
+            tell_bad_link(str(kwargs.get("uidb36", "")), str(getattr(view, "key", "")))
     return response
-
-
-def _tell_bad_link(uid: str, key: str) -> None:
-    from allauth.account.forms import UserTokenForm
-
-    user = UserTokenForm()._get_user(uid)
-    reason = "unknown_user" if user is None else passwords.link_fault(key)
-    fields = {} if user is None else user_fields(user)
-    tell(Event(type=EventType.AUTHN_PASSWORD_RESET_FAIL, reason=reason, fields=fields))
 
 
 @safely
@@ -152,28 +146,15 @@ def _reset_code_rejected(sender: Any, request: Any = None, user: Any = None, **k
 def _change_form(original: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
     result = original(form, *args, **kwargs)
     with contained("the password form"):
-        _tell_form(form, EventType.AUTHN_PASSWORD_CHANGE_FAIL)
+        tell_refused_password(form, EventType.AUTHN_PASSWORD_CHANGE_FAIL)
     return result
 
 
 def _reset_form(original: Any, form: Any, *args: Any, **kwargs: Any) -> Any:
     result = original(form, *args, **kwargs)
     with contained("the password form"):
-        _tell_form(form, EventType.AUTHN_PASSWORD_RESET_FAIL)
+        tell_refused_password(form, EventType.AUTHN_PASSWORD_RESET_FAIL)
     return result
-
-
-def _tell_form(form: Any, event_type: EventType) -> None:
-    user = getattr(form, "user", None)
-    if not form.is_bound or not form._errors or user is None:
-        return
-    fields: dict[str, object] = user_fields(user)
-    if event_type == EventType.AUTHN_PASSWORD_CHANGE_FAIL:
-        fields |= {"seclog.method": "self", "user.id": acting_user() or str(user.pk)}
-    codes = [str(error.code) for errors in form._errors.as_data().values() for error in errors if error.code]
-    fields["seclog.validation.codes"] = codes
-    reason = "wrong_password" if "oldpassword" in form._errors else "weak_password"
-    tell(Event(type=event_type, reason=reason, fields=fields))
 
 
 # ── second factors ────────────────────────────────────────────────────────────────────────────────────────
@@ -216,24 +197,35 @@ def _factor_failed(sender: Any, user: Any = None, authenticator: Any = None, **k
         _factor(EventType.AUTHN_MFA_FAIL, user, authenticator, "invalid_code", **session_user)
 
 
-# ── social accounts: another way in ───────────────────────────────────────────────────────────────────────
+# ── addresses and social accounts: other ways in ───────────────────────────────────────────────────────────────────────
+
+
+@safely
+def _address_added(sender: Any, user: Any = None, email_address: Any = None, **kwargs: Any) -> None:
+    """A further address is another way in: resets and codes go there as well."""
+    _tell_way_in(user, "email_address", None, email_address.email)
+
+
+@safely
+def _address_removed(sender: Any, user: Any = None, email_address: Any = None, **kwargs: Any) -> None:
+    _tell_way_in(user, "email_address", email_address.email, None)
 
 
 @safely
 def _social_added(sender: Any, sociallogin: Any = None, **kwargs: Any) -> None:
-    _tell_social(sociallogin.user, None, sociallogin.account.provider)
+    _tell_way_in(sociallogin.user, "social_account", None, sociallogin.account.provider)
 
 
 @safely
 def _social_removed(sender: Any, socialaccount: Any = None, **kwargs: Any) -> None:
-    _tell_social(socialaccount.user, socialaccount.provider, None)
+    _tell_way_in(socialaccount.user, "social_account", socialaccount.provider, None)
 
 
-def _tell_social(user: Any, old: str | None, new: str | None) -> None:
+def _tell_way_in(user: Any, kind: str, old: str | None, new: str | None) -> None:
     fields: dict[str, object] = {
         **user_fields(user),
         "user.id": acting_user() or str(user.pk),
-        "seclog.change.field": "social_account",
+        "seclog.change.field": kind,
         "seclog.change.old": old,
         "seclog.change.new": new,
     }

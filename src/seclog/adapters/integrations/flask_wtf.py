@@ -47,5 +47,5 @@ def _checked(original: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _propose(text: str) -> None:
-    reason = next((cause for start, cause in _REASONS.items() if text.startswith(start)), "refused")
+    reason = next((cause for start, cause in _REASONS.items() if text.startswith(start)), "rejected")
     accounts.propose(Event(type=EventType.MALICIOUS_CSRF, reason=reason))

@@ -1,4 +1,4 @@
-"""`python -m example_projects.asgi_shop.seed`: the people, the orders and the settings of the shop's first day.
+"""`python -m example_projects.corner_shop.seed`: the people, the orders and the settings of the shop's first day.
 
 Reads {user name: password} as JSON from standard input; with `--generate` it makes them up and prints them.
 """
@@ -8,8 +8,8 @@ import sys
 from decimal import Decimal
 from secrets import token_urlsafe
 
-from example_projects.asgi_shop import data
-from example_projects.asgi_shop.data import Customer, Group, Order, StoreSettings, User
+from example_projects.corner_shop import data
+from example_projects.corner_shop.data import Customer, Group, Order, StoreSettings, User
 from sqlalchemy.orm import Session
 
 PEOPLE = ["olga", "sam", "ana", "bob"]

@@ -16,9 +16,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from sqlalchemy import JSON, Column, ForeignKey, Numeric, Table, create_engine, event, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from seclog.api import installed
-
-STATE = Path(os.environ.get("DEMO_STATE") or Path(__file__).resolve().parents[2] / ".demo" / "asgi")
+STATE = Path(os.environ.get("DEMO_STATE") or Path(__file__).resolve().parents[2] / ".demo" / "shop")
 """seclog's directory: the journal is in STATE/journal, the shop's own things are in STATE/shop."""
 SHOP = STATE / "shop"
 PUBLIC_COMPUTER_SECONDS = int(os.environ.get("DEMO_PUBLIC_COMPUTER_SECONDS", "900"))
@@ -231,16 +229,3 @@ def send_mail(to: str, text: str) -> None:
     message.set_content(text)
     (SHOP / "mail").mkdir(exist_ok=True)
     (SHOP / "mail" / f"{token_hex(8)}.eml").write_bytes(bytes(message))
-
-
-# ── names that seclog may write ───────────────────────────────────────────────────────────────────
-
-
-def token_hash(token: str) -> str:
-    """Return the keyed hash by which an entry names a token: the same as in the entries that hooks make."""
-    return installed().pseudonym("token", token)
-
-
-def unknown_name(name: str) -> str:
-    """Return the pseudonym of a name that nobody has: people type passwords into name fields."""
-    return installed().unknown_name(name)
