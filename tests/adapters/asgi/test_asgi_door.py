@@ -117,6 +117,23 @@ def test_send_says_that_it_is_awaitable():
     assert iscoroutinefunction(visit.send)
 
 
+def test_what_the_app_sends_after_a_refusal_does_not_leave():
+    """Once the request is refused, nothing of the app's answer follows, even if its start had passed."""
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+
+    async def refused():
+        visit = doors.Visit(None, {}, None, send)
+        visit._is_passing = visit.is_refused = True
+        await visit.refuse()
+        await visit.send({"type": "http.response.body", "body": b"the app's"})
+
+    asyncio.run(refused())
+    assert sent == ["http.response.start", "http.response.body"]
+
+
 # ── start and end ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
