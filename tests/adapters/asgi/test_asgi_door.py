@@ -20,7 +20,7 @@ from seclog import api
 from seclog.adapters._scope import WebScope
 from seclog.adapters.asgi import SecurityEventMiddleware, install, startup
 from seclog.adapters.asgi import door as doors
-from seclog.errors import ConfigurationError, MissingExtraError
+from seclog.errors import ConfigurationError, MissingExtraError, NotRecordedError
 
 KNOWS_LIMIT = "max_body_size" in inspect.signature(Starlette.__init__).parameters
 
@@ -374,3 +374,31 @@ def test_quart(entries):
     with browsing(SecurityEventMiddleware(app)) as browser:
         assert browser.get("/deny").status == 403
     assert names(entries) == ["authz_fail"]
+
+
+@pytest.mark.contains_errors
+def test_an_answer_that_has_left_is_not_answered_again(entries):
+    """What cannot be recorded after the response has started refuses nothing any more: one start, no second one."""
+    sent = []
+
+    class Refusing:
+        redacted = 0
+
+        def append(self, body, *, keep=True):
+            raise NotRecordedError("no")
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        seclog.emit("sensitive_read", target_type="x")
+
+    async def send(message):
+        sent.append(message["type"])
+
+    recorder = api.installed().recorder
+    before, recorder.sink = recorder.sink, Refusing()
+    scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
+    try:
+        asyncio.run(SecurityEventMiddleware(app)(scope, None, send))
+    finally:
+        recorder.sink = before
+    assert sent == ["http.response.start"]

@@ -126,6 +126,7 @@ class Visit(RequestScope):
 
     __slots__ = (
         "_door",
+        "_has_left",
         "_held",
         "_is_answered_by_us",
         "_is_failure_told",
@@ -156,6 +157,7 @@ class Visit(RequestScope):
         self._door = door
         self._receive = receive
         self._send = send
+        self._has_left = False
         self._held: Message | None = None
         self._is_answered_by_us = False
         self._is_failure_told = False
@@ -196,6 +198,7 @@ class Visit(RequestScope):
             if not self._is_passing and self.header(b"content-length") is not None:
                 self._held = message  # until it is known whether all of it comes at once, and may be refused
                 return _nothing()
+            self._has_left = True
         return send(message)
 
     def _start(self, message: Message) -> None:
@@ -259,11 +262,12 @@ class Visit(RequestScope):
         """Send the start of a response that was held back until it was certain that it may leave."""
         held, self._held = self._held, None
         if held is not None:
+            self._has_left = True
             await self._send(held)
 
     async def refuse(self) -> None:
         """Answer for `on_failure="block"`: what cannot be recorded is not done."""
-        if self._is_answered_by_us or (self._is_started and self._held is None and not self.is_refused):
+        if self._is_answered_by_us or self._has_left:
             return
         self._is_answered_by_us = True
         self._is_passing = False
@@ -313,6 +317,7 @@ class WebSocketVisit(Visit):
                 await self.refuse()
                 return
         if not self._is_answered_by_us:
+            self._has_left = self._is_started
             await self._send(message)
 
     def _decide(self, message: Message) -> None:
