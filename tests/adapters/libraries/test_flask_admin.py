@@ -1,5 +1,7 @@
 """Flask-Admin on SQLAlchemy: rows, actions, exports, refused views."""
 
+import importlib.util
+
 import pytest
 
 pytest.importorskip("flask_admin")
@@ -52,6 +54,8 @@ def client(entries):
     db.commit()
     app = Flask(__name__)
     app.secret_key = "x" * 32
+    if importlib.util.find_spec("flask_babel"):  # Flask-Admin takes its words from it where it is installed
+        importlib.import_module("flask_babel").Babel(app)
     Admin(app).add_view(View(Order, db))
 
     @app.get("/in/<int:key>")
